@@ -1,0 +1,47 @@
+"""Nearline: real-time recommendations, from one process to a cluster."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nearline.app.attributes import Attribute, Category, Number, Tags, Text, Timestamp
+    from nearline.app.definition import App
+    from nearline.schema.errors import NearlineError
+    from nearline.schema.event import EventType, Suppression
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "App",
+    "Attribute",
+    "Category",
+    "EventType",
+    "NearlineError",
+    "Number",
+    "Suppression",
+    "Tags",
+    "Text",
+    "Timestamp",
+    "__version__",
+]
+
+_HOMES = {
+    "App": "nearline.app.definition",
+    "EventType": "nearline.schema.event",
+    "NearlineError": "nearline.schema.errors",
+    "Suppression": "nearline.schema.event",
+} | dict.fromkeys(("Attribute", "Category", "Number", "Tags", "Text", "Timestamp"), "nearline.app.attributes")
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for, so that `import nearline` stays light."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'nearline' has no attribute {name!r}")
+    return getattr(import_module(home), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

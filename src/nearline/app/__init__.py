@@ -1,0 +1,1 @@
+"""The application definition and the deployment settings."""

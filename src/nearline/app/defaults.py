@@ -1,0 +1,69 @@
+"""The components that an application gets when it names none: all that the packages hold, sorted by name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nearline.app.definition import App, Rule
+from nearline.pipeline.discovery import discover
+from nearline.schema.components import Feature, Ranker, Source
+from nearline.schema.errors import NearlineError
+
+
+@dataclass(frozen=True, slots=True)
+class Components:
+    """What an application runs with: its own components where it names them, else the defaults."""
+
+    features: tuple[Feature, ...]
+    sources: tuple[Source, ...]
+    ranker: Ranker
+    rules: tuple[Rule, ...]
+
+
+def components(app: App, order_only: bool = False) -> Components:
+    """Return an application's components; time-based ones only where times are real."""
+    features = (
+        _in_time(app.features, order_only) if app.features is not None else default_features(order_only)
+    )
+    sources = _in_time(app.sources, order_only) if app.sources is not None else default_sources(order_only)
+    rules = tuple(app.rules) if app.rules is not None else default_rules()
+    return Components(features, sources, app.ranker or default_ranker(), rules)
+
+
+def default_features(order_only: bool = False) -> tuple[Feature, ...]:
+    """Return every feature by name; the time-based ones only where times are real."""
+    return _in_time(_made("nearline.features", "name", "columns", "read"), order_only)
+
+
+def default_sources(order_only: bool = False) -> tuple[Source, ...]:
+    """Return every source by name; the time-based ones only where times are real."""
+    return _in_time(_made("nearline.sources", "name", "fetch"), order_only)
+
+
+def default_ranker() -> Ranker:
+    """Return the default ranker: the first by name of those that don't say `default = False`.
+
+    Raises:
+        NearlineError: there is none.
+    """
+    found: list[Ranker] = _made("nearline.rankers", "name", "fit", "score")
+    if not found:
+        raise NearlineError("App.ranker", None, "name one: there is no default ranker in nearline.rankers")
+    return found[0]
+
+
+def default_rules() -> tuple[Rule, ...]:
+    """Return the filters by name, then the arrangements by name."""
+    filters: list[Rule] = _made("nearline.rerank", "name", "keep")
+    arrangements: list[Rule] = _made("nearline.rerank", "name", "arrange")
+    return (*filters, *arrangements)
+
+
+def _made(package: str, *has: str) -> list[Any]:
+    return [kind() for kind in discover(package, has).values() if getattr(kind, "default", True)]
+
+
+def _in_time(found: Sequence[Any], order_only: bool) -> tuple[Any, ...]:
+    return tuple(each for each in found if not (order_only and each.time_based))

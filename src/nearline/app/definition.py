@@ -1,0 +1,111 @@
+"""The application: its events, the attributes of its items, and the components it uses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import xxhash
+
+from nearline.app import checks
+from nearline.app.attributes import Attribute
+from nearline.app.event_types import event_types
+from nearline.schema.components import Arrangement, Feature, Filter, Fold, Ranker, Source
+from nearline.schema.event import EventType
+from nearline.schema.kinds import Kinds
+
+Rule = Filter | Arrangement
+
+
+@dataclass(frozen=True, eq=False)
+class App:
+    """An application, checked when it is made.
+
+    Attributes:
+        events: event types; a bare name gets its well-known meaning (else weight 1, role click).
+        attributes: attributes of items by name, beyond those that every item has.
+        features: what the ranker reads; None for the defaults, here and below.
+        sources: where candidates come from.
+        ranker: what scores them.
+        rules: filters and arrangements, in the order in which they apply.
+        name: letters, digits, - and _.
+        weights: how much the probability of each outcome counts in the score; by default its event's weight.
+        types: the event types, with bare names resolved.
+
+    Raises:
+        NearlineError: the definition can't be right; it names field, value and remedy.
+    """
+
+    events: Sequence[EventType | str]
+    attributes: Mapping[str, Attribute] = field(default_factory=dict)
+    features: Sequence[Feature] | None = None
+    sources: Sequence[Source] | None = None
+    ranker: Ranker | None = None
+    rules: Sequence[Rule] | None = None
+    name: str = "app"
+    weights: Mapping[str, float] | None = None
+    types: tuple[EventType, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Check the definition and give each field its final form."""
+        checks.check_name(self.name)
+        types = event_types(self.events)
+        features = checks.check_components("App.features", self.features, checks.FEATURE)
+        checks.check_columns(features)
+        if self.ranker is not None:
+            checks.check_component("App.ranker", self.ranker, checks.RANKER)
+        final: dict[str, Any] = {
+            "events": tuple(self.events),
+            "types": types,
+            "attributes": checks.check_attributes(self.attributes),
+            "features": features,
+            "sources": checks.check_components("App.sources", self.sources, checks.SOURCE),
+            "rules": checks.check_components("App.rules", self.rules, checks.FILTER, checks.ARRANGEMENT),
+            "weights": checks.check_weights(self.weights, types),
+        }
+        for name, value in final.items():
+            object.__setattr__(self, name, value)
+
+    def kinds(self) -> Kinds:
+        """Return the event types as lookup tables."""
+        return Kinds(self.types)
+
+    @property
+    def outcomes(self) -> tuple[str, ...]:
+        """Return the names of the outcomes, in the order of the events."""
+        return tuple(kind.name for kind in self.types if kind.outcome)
+
+    def outcome_weights(self) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+        """Return the weight of each outcome in the order of `outcomes`, `[n_outcomes] float32`."""
+        weights = self.weights or {}
+        return np.array([weights[name] for name in self.outcomes], np.float32)
+
+
+def feature_set_hash(features: Sequence[Feature]) -> str:
+    """Return 16 hex digits that change when state or columns would no longer fit.
+
+    They cover, in order, each feature's name and columns, and each of its folds' name, entity, tier, dtype
+    and plain settings (such as the width of a tile: other rows in the same dtype).
+    """
+    described = [[f.name, list(f.columns), [_describe_fold(fold) for fold in f.folds]] for f in features]
+    return xxhash.xxh3_64_hexdigest(json.dumps(described).encode())
+
+
+def _describe_fold(fold: Fold) -> list[Any]:
+    settings = {
+        name: value
+        for name, value in sorted(getattr(fold, "__dict__", {}).items())
+        if isinstance(value, bool | int | float | str) and not name.startswith("_")
+    }
+    return [fold.name, fold.entity, fold.tier, _describe_dtype(np.dtype(fold.dtype)), settings]
+
+
+def _describe_dtype(dtype: np.dtype[Any]) -> list[Any]:
+    inner, shape = dtype.subdtype or (dtype, ())
+    if inner.names is None or inner.fields is None:
+        return [inner.str, list(shape)]
+    fields = [[name, inner.fields[name][1], _describe_dtype(inner.fields[name][0])] for name in inner.names]
+    return [fields, inner.itemsize, list(shape)]

@@ -1,0 +1,236 @@
+"""The sections of `nearline.toml`, one struct each; the descriptions are the documentation of the keys."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, field
+
+from nearline.schema.clock import DAY, HOUR, MINUTE, SECOND
+from nearline.schema.errors import NearlineError
+
+UNITS = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY}
+
+
+def parse_duration(text: str, name: str = "duration") -> int:
+    """Return a duration such as "90s", "30m", "24h" or "7d" in ms; "" is 0.
+
+    Args:
+        text: a whole number and one unit.
+        name: what to call it in the error.
+
+    Raises:
+        NearlineError: it is not a duration, or longer than ten years.
+    """
+    match = re.fullmatch(r"\s*([0-9]{1,9})\s*([smhd])\s*", text)
+    if match is None and text.strip():
+        raise NearlineError(name, text, 'write a whole number and a unit: "90s", "30m", "24h" or "7d"')
+    milliseconds = int(match[1]) * UNITS[match[2]] if match else 0
+    if milliseconds > 3650 * DAY:
+        raise NearlineError(name, text, 'choose at most ten years, "3650d"')
+    return milliseconds
+
+
+class Server(Struct, frozen=True):
+    """The HTTP server."""
+
+    host: Annotated[str, Meta(description="Address to listen on.", min_length=1)] = "127.0.0.1"
+    port: Annotated[int, Meta(description="Port to listen on; 0 takes a free one.", ge=0, le=65535)] = 8080
+    api_key: Annotated[
+        str,
+        Meta(
+            description="Key that clients send; required off loopback. Best set in the environment.",
+            extra={"secret": True},
+        ),
+    ] = ""
+    max_body_bytes: Annotated[
+        int,
+        Meta(description="Largest request body, bytes; a larger one gets 413.", ge=1_000, le=1_000_000_000),
+    ] = 2_000_000
+    cors_origins: Annotated[
+        tuple[Annotated[str, Meta(pattern=r"^(\*|https?://[^/\s]+)$")], ...],
+        Meta(description='Origins whose pages may call, such as "https://shop.example"; none: CORS is off.'),
+    ] = ()
+    queue_events: Annotated[
+        int, Meta(description="Events that may wait to be stored; while more wait, new ones get 429.", ge=1)
+    ] = 50_000
+
+    def __repr__(self) -> str:
+        """Return the section without its key, so that no log keeps it."""
+        shown = {name: getattr(self, name) for name in self.__struct_fields__ if name != "api_key"}
+        return f"Server({', '.join(f'{name}={value!r}' for name, value in shown.items())}, api_key=...)"
+
+
+class Storage(Struct, frozen=True):
+    """Where data is kept."""
+
+    path: Annotated[
+        str,
+        Meta(description="The one folder that holds everything; relative to where you start.", min_length=1),
+    ] = "nearline-data"
+    log: Annotated[str, Meta(description='Store of the event log, by URL; only "sqlite:" so far.')] = (
+        "sqlite:"
+    )
+    state: Annotated[str, Meta(description='Store of the online state, by URL; only "memory:" so far.')] = (
+        "memory:"
+    )
+    lake: Annotated[str, Meta(description='Store of the archived log, by URL; only "file:" so far.')] = (
+        "file:"
+    )
+    durability: Annotated[
+        Literal["fsync", "relaxed"],
+        Meta(description='"fsync": a 202 means on disk. "relaxed": a power cut may lose the last second.'),
+    ] = "fsync"
+
+
+class Retention(Struct, frozen=True):
+    """How long data is kept."""
+
+    log_days: Annotated[
+        int,
+        Meta(
+            description="Days in the log; what the lake does not hold yet is never trimmed.", ge=1, le=36_500
+        ),
+    ] = 7
+    lake_days: Annotated[int, Meta(description="Days in the lake.", ge=1, le=36_500)] = 730
+
+
+class State(Struct, frozen=True):
+    """The online state: rows of users and items."""
+
+    hot_ttl_hours: Annotated[
+        int,
+        Meta(description="Hours without an event after which a user's session and counters are gone.", ge=1),
+    ] = 24
+    history_ttl_days: Annotated[
+        int, Meta(description="Days without an event after which a user's history is gone.", ge=1, le=36_500)
+    ] = 400
+    item_ttl_days: Annotated[
+        int,
+        Meta(description="Days without an event after which an item's counters are gone.", ge=1, le=36_500),
+    ] = 7
+    dedupe_hours: Annotated[
+        int, Meta(description="Hours in which an event_id counts once.", ge=1, le=24 * 90)
+    ] = 24
+    snapshot_every_minutes: Annotated[
+        int, Meta(description="Minutes between snapshots; after a crash the rest is replayed.", ge=1, le=1440)
+    ] = 10
+    ahead_seconds: Annotated[
+        int,
+        Meta(
+            description="An event further ahead of the clock than this is refused, seconds.", ge=0, le=86_400
+        ),
+    ] = 60
+
+
+class Budget(Struct, frozen=True):
+    """Time a request may take; a late stage degrades and the response says so in `served_from`."""
+
+    total_ms: Annotated[float, Meta(description="Milliseconds for the whole list.", gt=0, le=60_000)] = 50
+    candidates_ms: Annotated[float, Meta(description="Milliseconds for all sources.", gt=0, le=60_000)] = 10
+    features_ms: Annotated[float, Meta(description="Milliseconds for features.", gt=0, le=60_000)] = 5
+    ranking_ms: Annotated[float, Meta(description="Milliseconds for the ranker.", gt=0, le=60_000)] = 20
+    rules_ms: Annotated[float, Meta(description="Milliseconds for rules.", gt=0, le=60_000)] = 5
+    breaker_failures: Annotated[
+        int, Meta(description="Failures in a row after which a component is skipped.", ge=1, le=1_000)
+    ] = 3
+    breaker_seconds: Annotated[
+        float, Meta(description="Seconds for which it is skipped, before it is tried again.", gt=0, le=3_600)
+    ] = 30
+
+
+def _quota() -> dict[str, int]:
+    return {"covisit": 200, "als": 500, "content": 100, "trending": 100, "history": 100}
+
+
+class CandidateLimits(Struct, frozen=True):
+    """How many candidates a request looks at."""
+
+    limit: Annotated[
+        int, Meta(description="Candidates kept after merging the sources.", ge=1, le=100_000)
+    ] = 1000
+    ranked: Annotated[
+        int, Meta(description="Candidates that are ranked; fewer when time is short.", ge=1, le=100_000)
+    ] = 1000
+    quota: Annotated[
+        dict[Annotated[str, Meta(min_length=1)], Annotated[int, Meta(ge=0, le=100_000)]],
+        Meta(description="Most candidates of a source, by name; 0 turns it off, others keep their own."),
+    ] = field(default_factory=_quota)
+
+
+class Train(Struct, frozen=True):
+    """Training in the background, in a process of its own."""
+
+    every: Annotated[
+        str, Meta(description='Time between trainings, such as "24h" or "30m"; "" turns it off.')
+    ] = "24h"
+    after_events: Annotated[int, Meta(description="Also train after so many new events; 0: never.", ge=0)] = 0
+    days: Annotated[int, Meta(description="Days of events to learn from.", ge=1, le=36_500)] = 30
+    evaluate_days: Annotated[
+        int, Meta(description="The last of those days, kept apart to evaluate on.", ge=1, le=36_500)
+    ] = 7
+    examples: Annotated[
+        int, Meta(description="Lists sampled to teach the ranker.", ge=100, le=100_000_000)
+    ] = 20_000
+    embeddings: Annotated[int, Meta(description="Dimension of user and item vectors.", ge=4, le=2048)] = 128
+    seed: Annotated[int, Meta(description="Seed of all randomness.", ge=0, le=2**32 - 1)] = 7
+    nice: Annotated[
+        int, Meta(description="Priority of the training process: 0 normal, 19 lowest.", ge=0, le=19)
+    ] = 10
+
+    @property
+    def every_ms(self) -> int:
+        """Return the time between trainings in ms, 0 for off."""
+        return parse_duration(self.every, "train.every")
+
+
+class Impressions(Struct, frozen=True):
+    """What is written down about each list shown."""
+
+    log: Annotated[
+        bool, Meta(description="Log each list; without it there is no feedback to learn from.")
+    ] = True
+    features: Annotated[
+        bool, Meta(description="Also log the features of the served items (some 300 bytes an item).")
+    ] = False
+
+
+class ClockSettings(Struct, frozen=True):
+    """Which time it is."""
+
+    mode: Annotated[
+        Literal["auto", "wall", "data"],
+        Meta(description='"wall": now. "data": on from the last imported event. "auto": as the import said.'),
+    ] = "auto"
+
+
+class RuleSettings(Struct, frozen=True):
+    """The default rules."""
+
+    per_category: Annotated[
+        int, Meta(description="Most items of one category on a page; 0: no cap.", ge=0)
+    ] = 5
+    diversity: Annotated[
+        float,
+        Meta(
+            description="Share of unlikeness to the items above in MMR: 0 only the score counts, 1 only it.",
+            ge=0,
+            le=1,
+        ),
+    ] = 0.3
+
+
+class Settings(Struct, frozen=True):
+    """All settings of one Nearline process."""
+
+    server: Server = Server()
+    storage: Storage = Storage()
+    retention: Retention = Retention()
+    state: State = State()
+    budget: Budget = Budget()
+    candidates: CandidateLimits = field(default_factory=CandidateLimits)
+    train: Train = Train()
+    impressions: Impressions = Impressions()
+    clock: ClockSettings = ClockSettings()
+    rules: RuleSettings = RuleSettings()

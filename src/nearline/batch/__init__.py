@@ -1,0 +1,1 @@
+"""Lane: lake and log to replay, fit, evaluate, gate, publish."""

@@ -1,0 +1,143 @@
+"""History: the last 50 items a visitor touched, with time and role; it outlives the hot row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nearline.schema.candidates import F32, I32
+from nearline.schema.components import ALL_EXPIRED, Entity, Fold, FoldBatch, ReadContext, Rows, Tier, World
+from nearline.schema.event import EVENT, Events, Role
+from nearline.schema.kernel import f4, i4, i8, kernel, record, u1, u2, u4, u8
+
+EXPOSURE, SEARCH, NEGATIVE = int(Role.EXPOSURE), int(Role.SEARCH), int(Role.NEGATIVE)
+
+
+@kernel(u8[:, :], u4[:, :], u1[:, :], u2[:], i4[::1], i4[::1], record(EVENT), u1[::1])
+def _update(
+    items: NDArray[np.uint64],
+    seconds: NDArray[np.uint32],
+    roles: NDArray[np.uint8],
+    count: NDArray[np.uint16],
+    users: I32,
+    item_slots: I32,
+    events: Events,
+    reset: NDArray[np.uint8],
+) -> None:
+    n = items.shape[1]
+    for i in range(len(users)):
+        slot = users[i]
+        if slot < 0:
+            continue
+        if reset[i] >= ALL_EXPIRED:
+            count[slot] = 0
+            items[slot, :] = 0
+            seconds[slot, :] = 0
+            roles[slot, :] = 0
+        event: Any = events[i]
+        if item_slots[i] < 0 or event.role == EXPOSURE or event.role == SEARCH:
+            continue
+        # A ring of n: `count` runs to 2n - 1 and then keeps its phase, so it says both length and place.
+        place = count[slot] % n
+        latest = np.int64(0)
+        if count[slot] > 0:
+            latest = np.int64(seconds[slot, (count[slot] - 1) % n])
+        items[slot, place] = event.item
+        seconds[slot, place] = max(latest, event.ts // 1000)
+        roles[slot, place] = event.role
+        count[slot] += 1
+        if count[slot] == 2 * n:
+            count[slot] = n
+
+
+class HistoryFold:
+    """The last `n` touched items: key, time in seconds UTC (not decreasing), role; 13 bytes each.
+
+    Args:
+        n: how many.
+    """
+
+    name = "history"
+    entity: Entity = "user"
+    tier: Tier = "history"
+
+    def __init__(self, n: int = 50) -> None:
+        self.n = n
+        self.dtype: np.dtype[np.void] = np.dtype(
+            [("items", "<u8", (n,)), ("seconds", "<u4", (n,)), ("roles", "u1", (n,)), ("count", "<u2")]
+        )
+
+    def update(self, rows: Rows, batch: FoldBatch) -> None:
+        """Write each touched item into its visitor's ring."""
+        _update(
+            rows["items"],
+            rows["seconds"],
+            rows["roles"],
+            rows["count"],
+            batch.users,
+            batch.items,
+            batch.events,
+            batch.reset,
+        )
+
+
+def newest_first(rows: Rows) -> tuple[NDArray[np.uint64], NDArray[np.uint32], NDArray[np.uint8]]:
+    """Return a `[1]` history row's items, seconds and roles, newest first."""
+    row = rows[0]
+    items: NDArray[np.uint64] = row["items"]
+    n, count = len(items), int(row["count"])
+    order = (count - 1 - np.arange(min(n, count))) % n
+    return items[order], row["seconds"][order], row["roles"][order]
+
+
+def recent_slots(rows: Rows, world: World, limit: int) -> tuple[I32, NDArray[np.uint32], NDArray[np.uint8]]:
+    """Return the different known, not disliked items of a history row as slots, newest first, with seconds and roles."""
+    items, seconds, roles = newest_first(rows)
+    slots = world.item_slots(items)
+    negative = slots[roles == NEGATIVE]
+    fine = (slots >= 0) & ~np.isin(slots, negative) if len(negative) else slots >= 0
+    places = np.flatnonzero(fine)
+    _, first = np.unique(slots[places], return_index=True)
+    places = places[np.sort(first)][:limit]
+    return slots[places], seconds[places], roles[places]
+
+
+@kernel(u8[::1], u4[::1], i8, u8[::1], i8, f4[:, ::1])
+def _read(
+    items: NDArray[np.uint64],
+    seconds: NDArray[np.uint32],
+    length: int,
+    keys: NDArray[np.uint64],
+    now: int,
+    out: F32,
+) -> None:
+    n = min(length, len(items))
+    for i in range(len(keys)):
+        times = 0
+        newest = np.int64(-1)
+        for j in range(n):
+            if items[j] == keys[i]:
+                times += 1
+                newest = max(newest, np.int64(seconds[j]))
+        out[0, i] = n
+        out[1, i] = times
+        out[2, i] = (now / 1000.0 - newest) / 3600.0 if newest >= 0 else np.nan
+
+
+class HistoryFeature:
+    """Length of the history, how often the candidate is in it, and the hours since it was last touched."""
+
+    name = "history"
+    columns = ("history_length", "history_times", "history_hours")
+    time_based = False
+
+    def __init__(self, n: int = 50) -> None:
+        self.folds: tuple[Fold, ...] = (HistoryFold(n),)
+
+    def read(self, context: ReadContext, out: F32) -> None:
+        """Fill `[3, n] float32`."""
+        row = context.user.rows["history"][0]
+        keys = context.columns.key[context.candidates.items]
+        _read(row["items"], row["seconds"], int(row["count"]), keys, context.query.now, out)

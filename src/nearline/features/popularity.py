@@ -1,0 +1,109 @@
+"""Popularity: weighted events of an item in tiles of two hours over three days, decayed when read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nearline.schema.candidates import F32, I32
+from nearline.schema.clock import HOUR
+from nearline.schema.components import Entity, Fold, FoldBatch, ReadContext, Rows, Tier
+from nearline.schema.event import EVENT, Events, Role
+from nearline.schema.kernel import f4, f8, i4, i8, kernel, record
+
+EXPOSURE = int(Role.EXPOSURE)
+WIDTH, TILES = 2 * HOUR, 36
+HALF_LIVES = (2.0, 8.0, 24.0)
+"""Hours."""
+POPULARITY: np.dtype[np.void] = np.dtype([("head", "<i4"), ("tiles", "<i4", (TILES,))])
+"""head: newest tile, 0 for none; tiles: hundredths of the event weights, a ring."""
+
+
+@kernel(i4[:], i4[:, :], i4[::1], record(EVENT), i8)
+def _update(heads: I32, tiles: I32, slots: I32, events: Events, width: int) -> None:
+    n = tiles.shape[1]
+    for i in range(len(slots)):
+        slot = slots[i]
+        event: Any = events[i]
+        if slot < 0 or event.role == EXPOSURE:
+            continue
+        tile = event.ts // width
+        head = heads[slot]
+        if head == 0:
+            heads[slot] = tile
+        elif tile > head:
+            for t in range(max(head + 1, tile - n + 1), tile + 1):
+                tiles[slot, t % n] = 0
+            heads[slot] = tile
+        elif tile <= head - n:
+            continue
+        tiles[slot, tile % n] += event.weight // 10
+
+
+class PopularityFold:
+    """Weighted events by tile of two hours (148 bytes); commutative."""
+
+    name = "popularity"
+    entity: Entity = "item"
+    tier: Tier = "hot"
+    dtype = POPULARITY
+
+    def update(self, rows: Rows, batch: FoldBatch) -> None:
+        """Add each event's weight to the tile of its own time."""
+        _update(rows["head"], rows["tiles"], batch.items, batch.events, WIDTH)
+
+
+@kernel(i4[:], i4[:, :], i4[::1], i8, i8, f8[::1], f4[:, ::1])
+def _read(
+    heads: I32, tiles: I32, slots: I32, now: int, width: int, half_lives: NDArray[np.float64], out: F32
+) -> None:
+    n = tiles.shape[1]
+    current = now // width
+    h = len(half_lives)
+    decay = np.empty((h, n), np.float32)
+    for j in range(h):
+        for age in range(n):
+            # The current tile counts in full, each older one by the age of its end.
+            elapsed = max(0.0, now - (current - age + 1) * width) / 3600000.0
+            decay[j, age] = 2.0 ** (-elapsed / half_lives[j])
+    for i in range(len(slots)):
+        slot = slots[i]
+        head = heads[slot]
+        for j in range(h):
+            out[j, i] = 0.0
+        if head == 0:
+            continue
+        for t in range(max(head - n + 1, current - n + 1), head + 1):
+            count = tiles[slot, t % n]
+            if count != 0:
+                age = max(0, current - t)
+                for j in range(h):
+                    out[j, i] += count * decay[j, age]
+
+
+def decayed(rows: Rows, slots: I32, now: int, half_lives: tuple[float, ...]) -> F32:
+    """Return decayed popularity (hundredths of weight) for half-lives in hours, `[n_half_lives, n_slots] float32`."""
+    out = np.empty((len(half_lives), len(slots)), np.float32)
+    _read(rows["head"], rows["tiles"], slots, now, WIDTH, np.asarray(half_lives, np.float64), out)
+    return out
+
+
+HALVES = np.asarray(HALF_LIVES, np.float64)
+
+
+class PopularityFeature:
+    """An item's popularity now, decayed with half-lives of 2, 8 and 24 hours."""
+
+    name = "popularity"
+    columns = ("popularity_2h", "popularity_8h", "popularity_24h")
+    time_based = True
+
+    def __init__(self) -> None:
+        self.folds: tuple[Fold, ...] = (PopularityFold(),)
+
+    def read(self, context: ReadContext, out: F32) -> None:
+        """Fill `[3, n] float32`."""
+        rows = context.rows["popularity"]
+        _read(rows["head"], rows["tiles"], context.candidates.items, context.query.now, WIDTH, HALVES, out)

@@ -1,0 +1,129 @@
+"""Totals: an item's counts, ratings and first and last event, over all time; and a visitor's means."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nearline.schema.candidates import F32, I32
+from nearline.schema.components import ALL_EXPIRED, Entity, Fold, FoldBatch, ReadContext, Rows, Tier
+from nearline.schema.event import EVENT, ROLES, Events, Role
+from nearline.schema.kernel import f4, i4, i8, kernel, record, u1
+
+CLICK = int(Role.CLICK)
+ITEM_TOTALS: np.dtype[np.void] = np.dtype(
+    [("counts", "<i4", (ROLES,)), ("ratings", "<i4"), ("pad", "<i4"), ("rating", "<i8"), ("last", "<i8")]
+)
+"""counts by role; ratings: how many; rating: their sum in hundredths; last: ms UTC."""
+USER_TOTALS: np.dtype[np.void] = np.dtype(
+    [("rating", "<i8"), ("value", "<i8"), ("ratings", "<i4"), ("values", "<i4")]
+)
+"""Sums of ratings (hundredths) and values (thousandths), and how many."""
+
+
+@kernel(record(ITEM_TOTALS), i4[::1], record(EVENT))
+def _update_items(rows: Any, slots: I32, events: Events) -> None:
+    for i in range(len(slots)):
+        if slots[i] < 0:
+            continue
+        event: Any = events[i]
+        row = rows[slots[i]]
+        if 1 <= event.role <= ROLES:
+            row.counts[event.role - 1] += 1
+        if event.rating > 0:
+            row.ratings += 1
+            row.rating += event.rating
+        row.last = max(row.last, event.ts)
+
+
+class ItemTotalsFold:
+    """All-time counts of an item (48 bytes); sums and maxima, so commutative."""
+
+    name = "item_totals"
+    entity: Entity = "item"
+    tier: Tier = "history"
+    dtype = ITEM_TOTALS
+
+    def update(self, rows: Rows, batch: FoldBatch) -> None:
+        """Count each event of the item."""
+        _update_items(rows, batch.items, batch.events)
+
+
+@kernel(record(USER_TOTALS), i4[::1], record(EVENT), u1[::1])
+def _update_users(rows: Any, slots: I32, events: Events, reset: NDArray[np.uint8]) -> None:
+    for i in range(len(slots)):
+        if slots[i] < 0:
+            continue
+        event: Any = events[i]
+        row = rows[slots[i]]
+        if reset[i] >= ALL_EXPIRED:
+            row.rating = 0
+            row.value = 0
+            row.ratings = 0
+            row.values = 0
+        if event.rating > 0:
+            row.rating += event.rating
+            row.ratings += 1
+        if event.value != 0:
+            row.value += event.value
+            row.values += 1
+
+
+class UserTotalsFold:
+    """Sums and numbers of a visitor's ratings and event values (24 bytes)."""
+
+    name = "user_totals"
+    entity: Entity = "user"
+    tier: Tier = "history"
+    dtype = USER_TOTALS
+
+    def update(self, rows: Rows, batch: FoldBatch) -> None:
+        """Add each event's rating and value."""
+        _update_users(rows, batch.users, batch.events, batch.reset)
+
+
+@kernel(record(ITEM_TOTALS), i4[::1], f4, f4, f4[:, ::1])
+def _read(rows: Any, items: I32, user_rating: float, user_value: float, out: F32) -> None:
+    for i in range(len(items)):
+        row = rows[items[i]]
+        total = 0
+        for r in range(1, ROLES):
+            total += row.counts[r]
+        out[0, i] = total
+        out[1, i] = row.counts[CLICK - 1]
+        out[2, i] = row.counts[CLICK]
+        out[3, i] = row.counts[CLICK + 1]
+        out[4, i] = row.rating / 100.0 / row.ratings if row.ratings > 0 else np.nan
+        out[5, i] = row.ratings
+        out[6, i] = user_rating
+        out[7, i] = user_value
+
+
+class TotalsFeature:
+    """An item's touches, clicks, intents and conversions of all time, its mean rating; the visitor's mean rating and value."""
+
+    name = "totals"
+    columns = (
+        "item_touches",
+        "item_clicks",
+        "item_intents",
+        "item_conversions",
+        "item_rating",
+        "item_ratings",
+        "user_rating",
+        "user_value",
+    )
+    time_based = False
+
+    def __init__(self) -> None:
+        self.folds: tuple[Fold, ...] = (ItemTotalsFold(), UserTotalsFold())
+
+    def read(self, context: ReadContext, out: F32) -> None:
+        """Fill `[8, n] float32`; means are NaN where there is nothing to average."""
+        row = context.user.rows["user_totals"][0]
+        ratings, values = int(row["ratings"]), int(row["values"])
+        rating = np.float32(int(row["rating"]) / 100.0 / ratings if ratings else np.nan)
+        value = np.float32(int(row["value"]) / 1000.0 / values if values else np.nan)
+        _read(context.rows["item_totals"], context.candidates.items, rating, value, out)

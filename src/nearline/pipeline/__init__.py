@@ -1,0 +1,1 @@
+"""The executor: stages, deadlines, fallbacks, trace. Knows no business."""

@@ -1,0 +1,1 @@
+"""One file per rule: filters and arrangements of a ranked list."""

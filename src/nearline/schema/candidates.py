@@ -1,0 +1,82 @@
+"""Candidates: structs of arrays that travel through the stages of a request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+I32 = NDArray[np.int32]
+F32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieved:
+    """What one source returned, best first.
+
+    Attributes:
+        items: slots, `[n] int32`.
+        scores: the source's own scale, `[n] float32`.
+        because: slot of the item that is the reason, -1 for none, `[n] int32`.
+    """
+
+    items: I32
+    scores: F32
+    because: I32
+
+
+NOTHING = Retrieved(np.empty(0, np.int32), np.empty(0, np.float32), np.empty(0, np.int32))
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """The merged, de-duplicated candidates of a request.
+
+    Attributes:
+        items: slots, `[n] int32`.
+        retrieval: each source's score, 0 where it did not retrieve, `[n_sources, n] float32`.
+        ranks: 1 / rank within each source, 0 where it did not retrieve, `[n_sources, n] float32`.
+        source: place of the source that ranked it highest, `[n] int32`.
+        because: that source's reason, a slot or -1, `[n] int32`.
+    """
+
+    items: I32
+    retrieval: F32
+    ranks: F32
+    source: I32
+    because: I32
+
+    def __len__(self) -> int:
+        """Return the number of candidates."""
+        return len(self.items)
+
+    def take(self, places: NDArray[np.intp] | I32 | NDArray[np.bool_]) -> Candidates:
+        """Return the candidates at places (or where a mask is true), in that order."""
+        return Candidates(
+            self.items[places],
+            np.ascontiguousarray(self.retrieval[:, places]),
+            np.ascontiguousarray(self.ranks[:, places]),
+            self.source[places],
+            self.because[places],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """Candidates with scores, best first.
+
+    Attributes:
+        candidates: in ranked order.
+        scores: combined by the application's weights, `[n] float32`.
+        outcomes: probability of each declared outcome, `[n_outcomes, n] float32`.
+    """
+
+    candidates: Candidates
+    scores: F32
+    outcomes: F32 = field(default_factory=lambda: np.empty((0, 0), np.float32))
+
+    def take(self, places: NDArray[np.intp] | I32 | NDArray[np.bool_]) -> Ranked:
+        """Return the ranked candidates at places, in that order."""
+        outcomes = self.outcomes[:, places] if self.outcomes.size else self.outcomes
+        return Ranked(self.candidates.take(places), self.scores[places], outcomes)

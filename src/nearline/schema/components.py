@@ -1,0 +1,298 @@
+"""The protocols of components: folds, features, sources, rankers, rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nearline.schema.candidates import F32, I32, Candidates, Ranked, Retrieved
+from nearline.schema.event import Events
+from nearline.schema.query import Query
+
+Rows = NDArray[np.void]
+Arrays = dict[str, NDArray[Any]]
+Entity = Literal["user", "item"]
+Tier = Literal["hot", "history"]
+
+KEEP, HOT_EXPIRED, ALL_EXPIRED = 0, 1, 2
+"""Codes of `FoldBatch.reset`: what of the user's state had expired before the event."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoldBatch:
+    """Events with the rows they touch, in log order.
+
+    Attributes:
+        events: `[n] EVENT`.
+        users: slots of visitors, `[n] int32`.
+        items: slots of items, -1 for none, `[n] int32`.
+        reset: whether the visitor's rows had expired before this event, `[n] uint8`.
+    """
+
+    events: Events
+    users: I32
+    items: I32
+    reset: NDArray[np.uint8]
+
+
+class Fold(Protocol):
+    """State with one fixed-size row per key, moved by events.
+
+    User folds see their user's events in log order; item folds must be commutative, so that the interleaving of
+    partitions changes no byte. Updates are integer arithmetic only.
+    """
+
+    name: str
+    entity: Entity
+    tier: Tier
+    dtype: np.dtype[np.void]
+
+    def update(self, rows: Rows, batch: FoldBatch) -> None:
+        """Move `rows` (`[n_slots] dtype`) by a batch, in its order."""
+        ...
+
+
+class Stateful(Protocol):
+    """State of variable size that moves with events (neighbour tables, suppression lists)."""
+
+    name: str
+
+    def update(self, batch: FoldBatch) -> None:
+        """Move by a batch, in its order."""
+        ...
+
+    def dump(self) -> Arrays:
+        """Return everything needed to continue, as arrays."""
+        ...
+
+    def load(self, arrays: Arrays) -> None:
+        """Continue from what `dump` returned."""
+        ...
+
+    def forget(self, user: int) -> None:
+        """Clear what is kept of the visitor in slot `user`."""
+        ...
+
+    def nbytes(self) -> int:
+        """Return the bytes in use."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ItemColumns:
+    """The catalogue by slot; all arrays `[n_slots]`.
+
+    Attributes:
+        key: of the item's id, uint64.
+        category: key of the whole path, uint32.
+        brand: key, uint32.
+        price: float32, NaN for none.
+        created: ms UTC, 0 for unknown, int64.
+        available: registered and not withdrawn, bool.
+    """
+
+    key: NDArray[np.uint64]
+    category: NDArray[np.uint32]
+    brand: NDArray[np.uint32]
+    price: NDArray[np.float32]
+    created: NDArray[np.int64]
+    available: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class UserState:
+    """A visitor's rows, read once per request; expired ones are blank.
+
+    Attributes:
+        slot: place in the process's tables, -1 when never seen.
+        rows: fold name to its row, `[1] dtype`.
+        offset: of the last event folded into the row, -1 for none.
+    """
+
+    slot: int
+    rows: Mapping[str, Rows]
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReadContext:
+    """What a feature may read.
+
+    Attributes:
+        query: who asks, and `now`.
+        user: the visitor's rows.
+        candidates: the `n` candidates.
+        rows: item folds by name, `[n_slots] dtype`.
+        columns: the catalogue.
+    """
+
+    query: Query
+    user: UserState
+    candidates: Candidates
+    rows: Mapping[str, Rows]
+    columns: ItemColumns
+
+
+class Feature(Protocol):
+    """A vectorised read over user row, item rows and query, giving columns.
+
+    `folds` are the folds it reads; the state keeps those of all features that the application uses.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    folds: tuple[Fold, ...]
+    time_based: bool
+
+    def read(self, context: ReadContext, out: F32) -> None:
+        """Fill `out`, `[n_columns, n_candidates] float32`; missing is NaN."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FitData:
+    """What a source may learn from: all that happened before the split.
+
+    Attributes:
+        events: `[n] EVENT` in log order.
+        items: keys of the items that are in the catalogue, `[n_items] uint64`.
+        now: the time of the split, ms UTC.
+        seed: for any randomness.
+    """
+
+    events: Events
+    items: NDArray[np.uint64]
+    now: int
+    seed: int
+
+
+class World(Protocol):
+    """What a bound component may read while serving: catalogue, item slots, rows."""
+
+    columns: ItemColumns
+
+    @property
+    def rows(self) -> Mapping[str, Rows]:
+        """Item and user fold rows by name, `[n_slots] dtype`."""
+        ...
+
+    @property
+    def version(self) -> int:
+        """Changes whenever state changes."""
+        ...
+
+    @property
+    def n_items(self) -> int:
+        """Number of item slots in use."""
+        ...
+
+    @property
+    def catalog_version(self) -> int:
+        """Changes whenever an item changes."""
+        ...
+
+    def item_slots(self, keys: NDArray[np.uint64]) -> I32:
+        """Return the slots of item keys, -1 where unknown, `[n] int32`."""
+        ...
+
+    def item_tokens(self) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+        """Return attribute tokens of all slots as (tokens, offsets `[n_slots + 1]`)."""
+        ...
+
+
+class Source(Protocol):
+    """One way to find candidates: fit in batch, update in stream, fetch while serving.
+
+    A source that learns in batch returns arrays from `fit` and reads them back in `load`; one that moves with events
+    lists its state in `state`.
+    """
+
+    name: str
+    quota: int
+    time_based: bool
+    reason: ClassVar[str]
+    folds: tuple[Fold, ...]
+    state: tuple[Stateful, ...]
+
+    def fit(self, data: FitData) -> Arrays:
+        """Learn from the past; `{}` for a source that does not."""
+        ...
+
+    def bind(self, world: World, arrays: Arrays) -> None:
+        """Take the world it reads and the arrays that `fit` made (empty before the first release)."""
+        ...
+
+    def fetch(self, query: Query, user: UserState, limit: int) -> Retrieved:
+        """Return up to `limit` items, best first. Must not raise for an unknown user: it returns nothing."""
+        ...
+
+
+class Ranker(Protocol):
+    """Turns features into one probability per outcome."""
+
+    name: str
+
+    def fit(self, examples: Examples, seed: int) -> Arrays:
+        """Learn; raises NearlineError when the examples can't teach (no positive, no negative)."""
+        ...
+
+    def load(self, arrays: Arrays) -> None:
+        """Take what `fit` returned."""
+        ...
+
+    def score(self, columns: F32) -> F32:
+        """Return `[n_outcomes, n] float32` for `[n_features, n] float32`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """Training lists for a ranker.
+
+    Attributes:
+        x: `[n, n_features] float32`, missing NaN.
+        y: `[n, n_outcomes] float32`, 0 or 1.
+        weight: `[n] float32`.
+        group: which list, not decreasing, `[n] int32`.
+        features: column names.
+        outcomes: names of the outcomes.
+    """
+
+    x: F32
+    y: F32
+    weight: F32
+    group: I32
+    features: Sequence[str]
+    outcomes: Sequence[str]
+
+
+class Filter(Protocol):
+    """A rule that drops candidates before ranking."""
+
+    name: str
+
+    def bind(self, world: World) -> None:
+        """Take the world it reads."""
+        ...
+
+    def keep(self, query: Query, user: UserState, candidates: Candidates) -> NDArray[np.bool_]:
+        """Return which candidates stay, `[n] bool`."""
+        ...
+
+
+class Arrangement(Protocol):
+    """A rule that reorders or trims the ranked list."""
+
+    name: str
+
+    def bind(self, world: World) -> None:
+        """Take the world it reads."""
+        ...
+
+    def arrange(self, query: Query, user: UserState, ranked: Ranked, size: int) -> I32:
+        """Return places into `ranked`, in the new order, at least `size` of them where there are so many."""
+        ...

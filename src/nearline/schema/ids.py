@@ -1,0 +1,34 @@
+"""Stable 64-bit keys of the ids that clients use.
+
+The log and the state carry keys; a dense slot is private to one process. Key 0 means "none".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+_hash = xxhash.xxh3_64_intdigest
+
+
+def key(identifier: str) -> int:
+    """Return the 64-bit key of an id: XXH3 of its UTF-8 bytes; 0 for the empty id."""
+    return _hash(identifier) if identifier else 0
+
+
+def keys(identifiers: Iterable[str]) -> NDArray[np.uint64]:
+    """Return the keys of ids, `[n] uint64`."""
+    return np.array([_hash(i) if i else 0 for i in identifiers], dtype=np.uint64)
+
+
+def key32(name: str) -> int:
+    """Return the 32-bit key of a category or brand; 0 for none. Collisions are refused when an item is registered."""
+    return (_hash(name) & 0xFFFFFFFF) or 1 if name else 0
+
+
+def visitor_key(user_id: str, session_id: str) -> int:
+    """Return the key of who acts: the user or, when anonymous, the session."""
+    return _hash(user_id) if user_id else (_hash("session:" + session_id) if session_id else 0)

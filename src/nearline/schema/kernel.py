@@ -1,0 +1,45 @@
+"""Compiled kernels: module-level functions over plain arrays, with explicit signatures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numba
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+b1: Any = numba.boolean
+u1: Any = numba.uint8
+u2: Any = numba.uint16
+u4: Any = numba.uint32
+u8: Any = numba.uint64
+i2: Any = numba.int16
+i4: Any = numba.int32
+i8: Any = numba.int64
+f4: Any = numba.float32
+f8: Any = numba.float64
+
+
+def kernel(*signature: object) -> Callable[[F], F]:
+    """Compile a function now, or load it from the cache beside its file.
+
+    Kernels release the GIL, keep IEEE order (no fastmath, so that no engine changes a byte) and divide as NumPy does.
+
+    Args:
+        signature: the argument types (`i4[::1], f4, ...`), or one Numba signature as a string.
+    """
+    types = signature[0] if len(signature) == 1 and isinstance(signature[0], str) else signature
+    compiler = numba.njit(types, cache=True, nogil=True, error_model="numpy", fastmath=False)
+    return cast(Callable[[F], F], compiler)
+
+
+def inline(function: F) -> F:
+    """Compile a helper that kernels call; it has no entry of its own."""
+    return cast(F, numba.njit(inline="always", error_model="numpy")(function))
+
+
+def record(dtype: Any) -> Any:
+    """Return the Numba type of a contiguous array of NumPy records."""
+    return numba.from_dtype(dtype)[::1]

@@ -1,0 +1,37 @@
+"""A request for a list."""
+
+from __future__ import annotations
+
+import msgspec
+
+SURFACES = ("homepage", "item", "cart", "email", "push", "search")
+
+
+class Query(msgspec.Struct, frozen=True):
+    """Who asks for what, and when.
+
+    Attributes:
+        visitor: 64-bit key of the user or, when anonymous, of the session.
+        now: ms UTC, from the tenant's clock.
+        surface: one of `SURFACES`.
+        item_id: the item the page is about, where there is one.
+        exclude: items that must not be in the list.
+        limits: whether stage budgets apply (evaluation turns them off).
+        log: whether the list leaves an impression (debug and evaluation leave none).
+    """
+
+    visitor: int
+    now: int
+    user_id: str = ""
+    session_id: str = ""
+    surface: str = "homepage"
+    page_size: int = 20
+    item_id: str = ""
+    exclude: tuple[str, ...] = ()
+    device: str = ""
+    locale: str = ""
+    variant: str = ""
+    debug: bool = False
+    limits: bool = True
+    log: bool = True
+    rules: bool = True

@@ -1,0 +1,1 @@
+"""Lane: HTTP, auth, budgets; impressions return to the log."""

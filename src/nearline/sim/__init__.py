@@ -1,0 +1,1 @@
+"""A synthetic shop that knows the truth, to close the loop against."""

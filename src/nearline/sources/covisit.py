@@ -1,0 +1,316 @@
+"""Co-visitation: what people went on to after an item, weighted by how soon; it moves with each event.
+
+Two stages. The user stage knows a visitor's last `window` items and emits (item, successor, weight) for each event, the
+weight falling as 1 / lag; the item stage folds those into one growing hash table per item. At its limit a table halves all
+weights and drops those that vanish, so old habits fade.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nearline.features.history import HistoryFold, recent_slots
+from nearline.schema.candidates import F32, I32, NOTHING, Retrieved
+from nearline.schema.components import ALL_EXPIRED, Arrays, FitData, Fold, FoldBatch, Stateful, UserState, World
+from nearline.schema.event import EVENT, Events, Role
+from nearline.schema.ids import key
+from nearline.schema.kernel import f4, i4, i8, inline, kernel, record, u1
+from nearline.schema.query import Query
+from nearline.sources.top import top
+
+UNIT = 720
+"""Weight of the direct successor; lag n weighs UNIT // n."""
+_FIRST, _EMPTY = 8, -1
+CLICK, CONVERSION, VIEW = int(Role.CLICK), int(Role.CONVERSION), int(Role.VIEW)
+
+
+@inline
+def _place(neighbours: I32, start: int, room: int, item: int) -> int:
+    """Return where `item` is, or the free place where it would go (Fibonacci hashing, linear probing)."""
+    place = (np.uint32(item) * np.uint32(2654435769)) & np.uint32(room - 1)
+    while neighbours[start + place] != _EMPTY and neighbours[start + place] != item:
+        place = (place + np.uint32(1)) & np.uint32(room - 1)
+    return start + place
+
+
+@inline
+def _rehash(neighbours: I32, weights: I32, index: Any, item: int, room: int, target: int, shift: int) -> None:
+    """Move an item's table to `target` with `room` places, its weights shifted right."""
+    start, old = index[item, 0], index[item, 2]
+    held_items = neighbours[start : start + old].copy()
+    held_weights = weights[start : start + old].copy()
+    neighbours[target : target + room] = _EMPTY
+    weights[target : target + room] = 0
+    count = 0
+    for j in range(old):
+        weight = held_weights[j] >> shift
+        if held_items[j] != _EMPTY and weight > 0:
+            place = _place(neighbours, target, room, held_items[j])
+            neighbours[place] = held_items[j]
+            weights[place] = weight
+            count += 1
+    index[item, 0], index[item, 1], index[item, 2] = target, count, room
+
+
+@kernel(i4[:, ::1], i8[:, ::1], i4[::1], i4[::1], i8[::1], i4[::1], i4[::1], record(EVENT), u1[::1], i8, i8)
+def _update(
+    recent: I32,
+    index: NDArray[np.int64],
+    neighbours: I32,
+    weights: I32,
+    tail: NDArray[np.int64],
+    users: I32,
+    items: I32,
+    events: Events,
+    reset: NDArray[np.uint8],
+    limit: int,
+    begin: int,
+) -> int:
+    """Return the first event not applied for want of room, or their number."""
+    window = recent.shape[1]
+    for i in range(begin, len(users)):
+        if tail[0] + window * limit > len(neighbours):
+            return i
+        user, item = users[i], items[i]
+        if user < 0:
+            continue
+        if reset[i] >= ALL_EXPIRED:
+            recent[user, :] = 0
+        role = events[i].role
+        if item < 0 or role < VIEW or role > CONVERSION or events[i].weight <= 0:
+            continue
+        # Slots are kept plus one, so that blank rows are zeros.
+        if recent[user, 0] == item + 1:
+            continue
+        for lag in range(window):
+            before = recent[user, lag] - 1
+            if before < 0:
+                break
+            if before == item:
+                continue
+            if index[before, 2] == 0:
+                _rehash(neighbours, weights, index, before, _FIRST, tail[0], 0)
+                tail[0] += _FIRST
+            place = _place(neighbours, index[before, 0], index[before, 2], item)
+            if neighbours[place] == _EMPTY:
+                room = index[before, 2]
+                if 4 * (index[before, 1] + 1) > 3 * room:
+                    if room < limit:
+                        _rehash(neighbours, weights, index, before, 2 * room, tail[0], 0)
+                        tail[0] += 2 * room
+                    else:
+                        _rehash(neighbours, weights, index, before, room, index[before, 0], 1)
+                    place = _place(neighbours, index[before, 0], index[before, 2], item)
+                    if 4 * (index[before, 1] + 1) > 3 * index[before, 2]:
+                        continue
+                neighbours[place] = item
+                index[before, 1] += 1
+            weights[place] += UNIT // (lag + 1)
+            index[before, 3] += UNIT // (lag + 1)
+        for lag in range(window - 1, 0, -1):
+            recent[user, lag] = recent[user, lag - 1]
+        recent[user, 0] = item + 1
+    return len(users)
+
+
+class CovisitTables:
+    """Each visitor's last items, and each item's successors with weights; 8 bytes a successor.
+
+    Args:
+        window: how many items back an event still counts for.
+        limit: places of the largest table, a power of two; three quarters are used.
+    """
+
+    name = "covisit"
+
+    def __init__(self, window: int = 10, limit: int = 1024) -> None:
+        self.window, self.limit = window, limit
+        self.recent = np.zeros((0, window), np.int32)
+        self.index = np.zeros((0, 4), np.int64)
+        self.neighbours = np.full(4 * window * limit, _EMPTY, np.int32)
+        self.weights = np.zeros(len(self.neighbours), np.int32)
+        self.tail = np.zeros(1, np.int64)
+
+    def update(self, batch: FoldBatch) -> None:
+        """Count each event as the successor of its visitor's last items."""
+        if not len(batch.users):
+            return
+        self.recent = _room(self.recent, int(batch.users.max()) + 1)
+        self.index = _room(self.index, int(batch.items.max()) + 1)
+        done = 0
+        while True:
+            done = _update(
+                self.recent,
+                self.index,
+                self.neighbours,
+                self.weights,
+                self.tail,
+                batch.users,
+                batch.items,
+                batch.events,
+                batch.reset,
+                self.limit,
+                done,
+            )
+            if done == len(batch.users):
+                return
+            size = 2 * len(self.neighbours)
+            neighbours, weights = np.full(size, _EMPTY, np.int32), np.zeros(size, np.int32)
+            neighbours[: len(self.neighbours)], weights[: len(self.weights)] = self.neighbours, self.weights
+            self.neighbours, self.weights = neighbours, weights
+
+    def forget(self, user: int) -> None:
+        """Clear a visitor's last items. What he added to the items' tables is a count among others, and stays."""
+        if user < len(self.recent):
+            self.recent[user] = 0
+
+    def dump(self) -> Arrays:
+        """Return the tables as arrays."""
+        end = int(self.tail[0])
+        return {
+            "recent": self.recent,
+            "index": self.index,
+            "neighbours": self.neighbours[:end],
+            "weights": self.weights[:end],
+        }
+
+    def load(self, arrays: Arrays) -> None:
+        """Continue from what `dump` returned."""
+        self.recent, self.index = np.ascontiguousarray(arrays["recent"]), np.ascontiguousarray(arrays["index"])
+        self.tail[0] = end = len(arrays["neighbours"])
+        size = end + 4 * self.window * self.limit
+        self.neighbours, self.weights = np.full(size, _EMPTY, np.int32), np.zeros(size, np.int32)
+        self.neighbours[:end], self.weights[:end] = arrays["neighbours"], arrays["weights"]
+
+    def nbytes(self) -> int:
+        """Return the bytes in use."""
+        used = 8 * int(self.tail[0])
+        return int(self.recent.nbytes + self.index.nbytes + used)
+
+
+def _room(array: NDArray[Any], rows: int) -> NDArray[Any]:
+    if rows <= len(array):
+        return array
+    out = np.zeros((max(1024, rows + rows // 2), *array.shape[1:]), array.dtype)
+    out[: len(array)] = array
+    return out
+
+
+@kernel(i8[:, ::1], i4[::1], i4[::1], i4[::1], f4[::1], f4[::1], f4[::1], i4[::1], i4[::1])
+def _ask(
+    index: NDArray[np.int64],
+    neighbours: I32,
+    weights: I32,
+    recent: I32,
+    decay: F32,
+    total: F32,
+    strongest: F32,
+    because: I32,
+    touched: I32,
+) -> int:
+    """Sum the successors of recent items into `total`; return how many were touched."""
+    n = 0
+    for j in range(len(recent)):
+        item = recent[j]
+        if item >= len(index) or index[item, 2] == 0:
+            continue
+        # The stream may move a table while it is read: take its place once, and stay inside the array.
+        start, end = index[item, 0], index[item, 0] + index[item, 2]
+        if end > len(neighbours):
+            continue
+        scale = decay[j] / np.float32(UNIT)
+        for place in range(start, end):
+            other = neighbours[place]
+            if other < 0 or other >= len(total):
+                continue
+            part = scale * weights[place]
+            if total[other] == 0.0:
+                touched[n] = other
+                n += 1
+                strongest[other] = 0.0
+            total[other] += part
+            if part > strongest[other]:
+                strongest[other] = part
+                because[other] = item
+    return n
+
+
+class CovisitSource:
+    """Items that people went on to after what this visitor touched last.
+
+    Asked with a decay of `decay` per item back (design: recency at query time matters most). The reason is the item that
+    contributed most.
+
+    Args:
+        quota: candidates at most.
+        window: see `CovisitTables`.
+        ask: how many of the last items to ask with.
+        decay: weight of each further one.
+    """
+
+    name = "covisit"
+    reason: ClassVar[str] = "because_you_viewed"
+    time_based = False
+
+    def __init__(self, quota: int = 200, window: int = 10, ask: int = 20, decay: float = 0.8, limit: int = 1024) -> None:
+        self.quota, self.ask = quota, ask
+        self.tables = CovisitTables(window, limit)
+        self.state: tuple[Stateful, ...] = (self.tables,)
+        self.folds: tuple[Fold, ...] = (HistoryFold(),)
+        self._decay = (decay ** np.arange(ask)).astype(np.float32)
+        self._scratch = threading.local()
+
+    def fit(self, data: FitData) -> Arrays:
+        """Nothing is learned in batch."""
+        return {}
+
+    def bind(self, world: World, arrays: Arrays) -> None:
+        """Read this world's histories."""
+        self._world = world
+
+    def fetch(self, query: Query, user: UserState, limit: int) -> Retrieved:
+        """Return the strongest successors of the last items, and of the page's item."""
+        recent, _, _ = recent_slots(user.rows["history"], self._world, self.ask)
+        if query.item_id:
+            slot = page_item(query, self._world)
+            recent = np.concatenate(([slot], recent[recent != slot]))[: self.ask].astype(np.int32) if slot >= 0 else recent
+        return self.after(recent, limit)
+
+    def after(self, recent: I32, limit: int) -> Retrieved:
+        """Return the strongest successors of items (slots, newest first)."""
+        if len(recent) == 0:
+            return NOTHING
+        n = self._world.n_items
+        scratch = self._scratch
+        if getattr(scratch, "size", 0) < n:
+            scratch.size = n + n // 2
+            scratch.total, scratch.strongest = np.zeros(scratch.size, np.float32), np.zeros(scratch.size, np.float32)
+            scratch.because, scratch.touched = np.zeros(scratch.size, np.int32), np.zeros(scratch.size, np.int32)
+        tables = self.tables
+        count = _ask(
+            tables.index,
+            tables.neighbours,
+            tables.weights,
+            recent,
+            self._decay,
+            scratch.total,
+            scratch.strongest,
+            scratch.because,
+            scratch.touched,
+        )
+        touched = scratch.touched[:count]
+        scores = scratch.total[touched]
+        scratch.total[touched] = 0.0
+        places = np.empty(limit, np.int32)
+        places = places[: top(scores, limit, places)]
+        items = touched[places]
+        return Retrieved(items, scores[places], scratch.because[items])
+
+
+def page_item(query: Query, world: World) -> int:
+    """Return the slot of the item a page is about, -1 for none."""
+    return int(world.item_slots(np.array([key(query.item_id)], np.uint64))[0]) if query.item_id else -1

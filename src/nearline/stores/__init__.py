@@ -1,0 +1,1 @@
+"""Ports and their adapters: log, lake, online state, catalogue, release registry."""

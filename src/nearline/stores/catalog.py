@@ -1,0 +1,143 @@
+"""The catalogue: registered items by slot, as the columns and fragments that serving reads."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from nearline.schema.components import ItemColumns
+from nearline.schema.errors import NearlineError
+from nearline.schema.ids import key, key32
+from nearline.schema.item import Item
+from nearline.stores.state import MemoryState
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Metadata(msgspec.Struct, omit_defaults=True):
+    """What a list shows of an item."""
+
+    title: str = ""
+    category: str = ""
+    brand: str = ""
+    price: float | None = None
+    image_url: str = ""
+    tags: tuple[str, ...] = ()
+    attributes: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+class Catalog:
+    """Items by slot of the state's item index; an event about an unregistered item has a slot but is no candidate.
+
+    Attributes:
+        ids: item id by slot, "" where unregistered.
+        fragments: encoded `Metadata` by slot.
+        version: changes with every item.
+        offset: of `item_events`, up to which the catalogue is.
+    """
+
+    def __init__(self, state: MemoryState) -> None:
+        self.state = state
+        self.items: dict[str, Item] = {}
+        self.ids: list[str] = []
+        self.fragments: list[msgspec.Raw] = []
+        self.version = 0
+        self.offset = 0
+        self.names: dict[int, str] = {}
+        self._tokens: list[tuple[int, ...]] = []
+        self.columns = _columns(0)
+
+    def __len__(self) -> int:
+        """Return the number of registered items."""
+        return len(self.items)
+
+    def put(self, items: Iterable[Item]) -> None:
+        """Register items or replace them.
+
+        Raises:
+            NearlineError: where an id's or a category's key collides with another's.
+        """
+        batch = list(items)
+        for item in batch:
+            for name in (item.category, item.brand):
+                if name and self.names.setdefault(key32(name), name) != name:
+                    raise NearlineError("category or brand", name, f"its key is that of {self.names[key32(name)]!r}; rename it")
+        slots = self.state.register(np.array([key(item.item_id) for item in batch], np.uint64))
+        self.sync()
+        columns = self.columns
+        for item, slot in zip(batch, slots.tolist(), strict=True):
+            if self.ids[slot] and self.ids[slot] != item.item_id:
+                raise NearlineError("item_id", item.item_id, f"its key is that of {self.ids[slot]!r}; use another id")
+            self.ids[slot] = item.item_id
+            self.items[item.item_id] = item
+            columns.category[slot], columns.brand[slot] = key32(item.category), key32(item.brand)
+            columns.price[slot] = math.nan if item.price is None else item.price
+            columns.created[slot], columns.available[slot] = item.created_at, item.available
+            meta = Metadata(
+                item.title, item.category, item.brand, item.price, item.image_url, item.tags, item.attributes
+            )
+            self.fragments[slot] = msgspec.Raw(_encode(meta))
+            self._tokens[slot] = _tokens(item)
+        self.version += 1
+
+    def withdraw(self, item_id: str) -> bool:
+        """Take an item out of every list; what is known of it stays. Return whether it was there."""
+        item = self.items.pop(item_id, None)
+        if item is None:
+            return False
+        slot = self.slot(item_id)
+        self.columns.available[slot] = False
+        self._tokens[slot] = ()
+        self.version += 1
+        return True
+
+    def slot(self, item_id: str) -> int:
+        """Return the slot of an id, -1 where it never came."""
+        return self.state.items.find_one(key(item_id))
+
+    def sync(self) -> None:
+        """Make the columns as long as the state's item index."""
+        need = len(self.state.items)
+        if need > len(self.ids):
+            more = need - len(self.ids)
+            self.ids.extend([""] * more)
+            self.fragments.extend([msgspec.Raw(b"{}")] * more)
+            self._tokens.extend([()] * more)
+        if need > len(self.columns.key):
+            grown = _columns(max(1024, need + need // 2))
+            for name in ItemColumns.__slots__:
+                old = getattr(self.columns, name)
+                getattr(grown, name)[: len(old)] = old
+            self.columns = grown
+        keys = self.state.items.keys
+        self.columns.key[: len(keys)] = keys
+
+    def tokens(self) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+        """Return attribute tokens of all slots: (tokens `[m] uint32`, offsets `[n_slots + 1] int64`)."""
+        lengths = np.fromiter((len(t) for t in self._tokens), np.int64, len(self._tokens))
+        flat = np.fromiter((t for tokens in self._tokens for t in tokens), np.uint32, int(lengths.sum()))
+        return flat, np.concatenate(([0], np.cumsum(lengths)))
+
+
+def _tokens(item: Item) -> tuple[int, ...]:
+    path = [part.strip() for part in item.category.split(">")] if item.category else []
+    names = [f"category:{' > '.join(path[: depth + 1])}" for depth in range(len(path))]
+    names += [f"brand:{item.brand}"] if item.brand else []
+    names += [f"tag:{tag}" for tag in item.tags]
+    return tuple(dict.fromkeys(key32(name) for name in names))
+
+
+def _columns(n: int) -> ItemColumns:
+    return ItemColumns(
+        key=np.zeros(n, np.uint64),
+        category=np.zeros(n, np.uint32),
+        brand=np.zeros(n, np.uint32),
+        price=np.full(n, np.nan, np.float32),
+        created=np.zeros(n, np.int64),
+        available=np.zeros(n, np.bool_),
+    )

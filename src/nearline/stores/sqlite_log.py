@@ -1,0 +1,293 @@
+"""The log in one SQLite file: a row per append and topic, holding a batch of records."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from nearline.schema.errors import NearlineError, StoreUnavailableError
+from nearline.schema.event import Record, Topic
+
+Durability = Literal["fsync", "relaxed"]
+
+VERSION = 1
+BUSY_MS = 250
+PAGE_BATCHES = 256
+TRIM_BATCHES = 500
+SCHEMA = """
+CREATE TABLE batches (
+    topic TEXT NOT NULL, first_offset INTEGER NOT NULL, count INTEGER NOT NULL,
+    first_ingested INTEGER NOT NULL, last_ingested INTEGER NOT NULL, payload BLOB NOT NULL,
+    UNIQUE (topic, first_offset)
+);
+CREATE TABLE ends (topic TEXT PRIMARY KEY, next INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE consumers (
+    consumer TEXT NOT NULL, topic TEXT NOT NULL, next INTEGER NOT NULL, PRIMARY KEY (consumer, topic)
+) WITHOUT ROWID;
+"""
+PAGE = """
+SELECT first_offset, count, payload FROM batches
+WHERE topic = ?1 AND first_offset >= coalesce(
+    (SELECT max(first_offset) FROM batches WHERE topic = ?1 AND first_offset <= ?2), 0)
+ORDER BY first_offset LIMIT ?3
+"""
+
+
+class SqliteLog:
+    """A `Log` in one SQLite file in WAL mode, beside `<path>.lock`, which the one writer holds.
+
+    Args:
+        path: the database; the writer creates it and its folder.
+        durability: "fsync" syncs each append before it returns; "relaxed" leaves that to the operating system:
+            a killed process loses nothing, a power cut may lose the last seconds.
+        read_only: opens without the lock, beside a writer in any process.
+
+    Raises:
+        NearlineError: another process writes to it, it does not exist (read-only), or it isn't such a log.
+    """
+
+    def __init__(self, path: str | Path, durability: Durability = "fsync", read_only: bool = False) -> None:
+        self.path, self.durability, self.read_only = Path(path), durability, read_only
+        if durability not in ("fsync", "relaxed"):
+            raise NearlineError("log.durability", durability, 'use "fsync" or "relaxed"')
+        self._encode = msgspec.msgpack.Encoder().encode
+        self._decode = msgspec.msgpack.Decoder(list[Record]).decode
+        self._writing = threading.Lock()
+        self._idle: list[sqlite3.Connection] = []
+        self._writer: sqlite3.Connection | None = None
+        self._lock: int | None = None
+        self._closed = False
+        try:
+            if read_only:
+                with self._reader() as connection:
+                    self._check_version(connection)
+            else:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self._lock = _exclusive(self.path)
+                self._writer = self._create()
+        except sqlite3.Error as error:
+            self.close()
+            raise NearlineError("log.path", str(path), f"name a Nearline log; SQLite says: {error}") from error
+        except NearlineError:
+            self.close()
+            raise
+
+    def append(self, batches: Mapping[Topic, Sequence[Record]]) -> dict[Topic, int]:
+        """Append to several topics in one durable transaction; return the first offsets.
+
+        Raises:
+            StoreUnavailableError: disk full, locked or failing; nothing was written.
+        """
+        rows = [
+            (topic, len(records), records[0].ingested_at, max(r.ingested_at for r in records), self._encode(records))
+            for topic, records in batches.items()
+            if records
+        ]
+        firsts: dict[Topic, int] = {}
+        if len(rows) < len(batches):
+            firsts = {topic: self.end(topic) for topic, records in batches.items() if not records}
+        if not rows:
+            return firsts
+        with self._transaction() as connection:
+            for topic, count, first_ingested, last_ingested, payload in rows:
+                first = firsts[topic] = _end(connection, topic)
+                connection.execute(
+                    "INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?)",
+                    (topic, first, count, first_ingested, last_ingested, payload),
+                )
+                connection.execute("INSERT OR REPLACE INTO ends VALUES (?, ?)", (topic, first + count))
+        return firsts
+
+    def read(self, topic: Topic, start: int, limit: int) -> tuple[int, list[Record]]:
+        """Return the offset of the first record and up to `limit` consecutive records from `start` on."""
+        records: list[Record] = []
+        first = following = start
+        while len(records) < limit:
+            with self._reader() as connection:
+                wanted = min(PAGE_BATCHES, limit - len(records) + 1)
+                page = connection.execute(PAGE, (topic, following, wanted)).fetchall()
+                if not page and not records:
+                    first = max(start, _start(connection, topic))
+            before = following
+            for batch_first, count, payload in page:
+                if batch_first + count <= following:
+                    continue
+                if batch_first > following:
+                    if records:  # trimmed or moved between two pages: what is returned has no holes
+                        return first, records
+                    first = following = batch_first
+                batch = self._decode(payload)[following - batch_first :][: limit - len(records)]
+                records += batch
+                following += len(batch)
+                if len(records) >= limit:
+                    break
+            if following == before:
+                break
+        return first, records
+
+    def start(self, topic: Topic) -> int:
+        """Return the offset of the first record kept, or the end where none is."""
+        with self._reader() as connection:
+            return _start(connection, topic)
+
+    def end(self, topic: Topic) -> int:
+        """Return the offset that the next record gets."""
+        with self._reader() as connection:
+            return _end(connection, topic)
+
+    def set_end(self, topic: Topic, offset: int) -> None:
+        """Move the end forward, leaving a hole that the lake fills.
+
+        Raises:
+            NearlineError: `offset` is below the end.
+        """
+        with self._transaction() as connection:
+            end = _end(connection, topic)
+            if offset < end:
+                raise NearlineError("offset", offset, f"the end of {topic} only moves forward, from {end}")
+            connection.execute("INSERT OR REPLACE INTO ends VALUES (?, ?)", (topic, offset))
+
+    def offset_at(self, topic: Topic, ms: int) -> int:
+        """Return the first offset of the first batch holding a record ingested at `ms` or later, or the end."""
+        query = """SELECT first_offset FROM batches WHERE topic = ? AND last_ingested >= ?
+                   ORDER BY first_offset LIMIT 1"""
+        with self._reader() as connection:
+            row = connection.execute(query, (topic, ms)).fetchone()
+            return int(row[0]) if row else _end(connection, topic)
+
+    def commit(self, consumer: str, topic: Topic, offset: int) -> None:
+        """Remember durably that `consumer` is done with everything below `offset`."""
+        with self._transaction() as connection:
+            connection.execute("INSERT OR REPLACE INTO consumers VALUES (?, ?, ?)", (consumer, topic, offset))
+
+    def committed(self, consumer: str, topic: Topic) -> int:
+        """Return what `consumer` committed last, 0 for nothing."""
+        query = "SELECT next FROM consumers WHERE consumer = ? AND topic = ?"
+        with self._reader() as connection:
+            row = connection.execute(query, (consumer, topic)).fetchone()
+            return int(row[0]) if row else 0
+
+    def trim(self, topic: Topic, before: int) -> int:
+        """Drop the whole batches below `before`, in steps that let appends through; return the records dropped."""
+        dropped = 0
+        query = """SELECT rowid, count FROM batches WHERE topic = ? AND first_offset + count <= ?
+                   AND first_offset < ? ORDER BY first_offset LIMIT ?"""
+        while True:
+            with self._transaction() as connection:
+                rows = connection.execute(query, (topic, before, before, TRIM_BATCHES)).fetchall()
+                connection.executemany("DELETE FROM batches WHERE rowid = ?", [(rowid,) for rowid, _ in rows])
+            dropped += sum(count for _, count in rows)
+            if len(rows) < TRIM_BATCHES:
+                return dropped
+
+    def close(self) -> None:
+        """Let go of files and the lock. Closing twice is fine."""
+        with self._writing:
+            self._closed = True
+            if self._writer is not None:
+                self._writer.close()
+                self._writer = None
+            while self._idle:
+                self._idle.pop().close()
+            if self._lock is not None:
+                os.close(self._lock)
+                self._lock = None
+
+    def _open(self, mode: str) -> sqlite3.Connection:
+        uri = f"{self.path.absolute().as_uri()}?mode={mode}"
+        connection = sqlite3.connect(
+            uri, uri=True, isolation_level=None, check_same_thread=False, timeout=BUSY_MS / 1000
+        )
+        return connection
+
+    def _create(self) -> sqlite3.Connection:
+        connection = self._open("rwc")
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(f"PRAGMA synchronous = {'FULL' if self.durability == 'fsync' else 'NORMAL'}")
+            connection.execute("PRAGMA journal_size_limit = 67108864")
+            if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
+            self._check_version(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _check_version(self, connection: sqlite3.Connection) -> None:
+        found = connection.execute("PRAGMA user_version").fetchone()[0]
+        if found != VERSION:
+            remedy = f"this Nearline reads version {VERSION}; name another file, or use the Nearline that wrote it"
+            raise NearlineError("log.path", f"{self.path} (version {found})", remedy)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._writing:
+            connection = self._writer
+            if connection is None:
+                remedy = "this log is closed" if self._closed else "this log is read-only; open it as the writer"
+                raise NearlineError("log.path", str(self.path), remedy)
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                yield connection
+                connection.execute("COMMIT")
+            except sqlite3.OperationalError as error:
+                raise StoreUnavailableError(f"the log {self.path} can't be written: {error}") from error
+            finally:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+
+    @contextmanager
+    def _reader(self) -> Iterator[sqlite3.Connection]:
+        """Lend a connection of its own to the caller, so that readers wait for nobody."""
+        if self._closed:
+            raise NearlineError("log.path", str(self.path), "this log is closed")
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            if not self.path.exists():
+                raise NearlineError("log.path", str(self.path), "no log is there; start the server first") from None
+            connection = self._open("rw")
+            connection.execute("PRAGMA query_only = ON")
+        try:
+            yield connection
+        except sqlite3.OperationalError as error:
+            raise StoreUnavailableError(f"the log {self.path} can't be read: {error}") from error
+        finally:
+            if self._closed:
+                connection.close()
+            else:
+                self._idle.append(connection)
+
+
+def _exclusive(path: Path) -> int:
+    """Take the writer's lock; the operating system frees it when the process ends, however it ends."""
+    descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        remedy = "another process writes to this log; stop it, or give this one its own log.path"
+        raise NearlineError("log.path", str(path), remedy) from error
+    return descriptor
+
+
+def _end(connection: sqlite3.Connection, topic: Topic) -> int:
+    with closing(connection.execute("SELECT next FROM ends WHERE topic = ?", (topic,))) as cursor:
+        row = cursor.fetchone()
+    return int(row[0]) if row else 0
+
+
+def _start(connection: sqlite3.Connection, topic: Topic) -> int:
+    query = "SELECT min(first_offset) FROM batches WHERE topic = ?"
+    with closing(connection.execute(query, (topic,))) as cursor:
+        row = cursor.fetchone()
+    return int(row[0]) if row[0] is not None else _end(connection, topic)

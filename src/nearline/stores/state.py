@@ -1,0 +1,174 @@
+"""Online state in this process's memory: rows of folds, moved by events, read once per request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nearline.features.presence import PRESENCE, expired, touch
+from nearline.schema.candidates import I32
+from nearline.schema.clock import DAY, HOUR
+from nearline.schema.components import (
+    ALL_EXPIRED,
+    HOT_EXPIRED,
+    Arrays,
+    Entity,
+    Fold,
+    FoldBatch,
+    Rows,
+    Stateful,
+    UserState,
+)
+from nearline.schema.event import Events
+from nearline.stores.key_index import KeyIndex
+
+
+class MemoryState:
+    """All rows of one tenant.
+
+    One thread applies events; any thread may read. `version` is odd while a batch is being applied (a sequence lock), so
+    that a reader can tell whether what it read belongs together.
+
+    Args:
+        folds: fixed-size rows to keep; the same name twice is kept once.
+        stateful: state of variable size.
+        hot_ttl: ms without an event after which a visitor's hot row is gone.
+        history_ttl: ms after which all of it is gone.
+    """
+
+    def __init__(
+        self,
+        folds: Sequence[Fold],
+        stateful: Sequence[Stateful] = (),
+        hot_ttl: int = 24 * HOUR,
+        history_ttl: int = 400 * DAY,
+    ) -> None:
+        self.folds: dict[str, Fold] = {fold.name: fold for fold in folds}
+        self.stateful: dict[str, Stateful] = {part.name: part for part in stateful}
+        self.hot_ttl, self.history_ttl = hot_ttl, history_ttl
+        self.users, self.items = KeyIndex(), KeyIndex()
+        self.offset = 0
+        self.version = 0
+        self.presence: Rows = np.zeros(0, PRESENCE)
+        self.rows: dict[str, Rows] = {name: np.zeros(0, fold.dtype) for name, fold in self.folds.items()}
+        self._blank: dict[str, Rows] = {name: np.zeros(1, fold.dtype) for name, fold in self.folds.items()}
+        self._user_folds = [fold for fold in self.folds.values() if fold.entity == "user"]
+
+    def apply(self, events: Events) -> None:
+        """Fold events (`[n] EVENT`, in offset order); those below `offset` are already in and are left out."""
+        if len(events) == 0:
+            return
+        if events["offset"][0] < self.offset:
+            events = events[events["offset"] >= self.offset]
+            if len(events) == 0:
+                return
+        self.version += 1
+        try:
+            users, items = self.users.intern(events["user"]), self.items.intern(events["item"])
+            self._make_room()
+            reset = touch(self.presence, users, events, self.hot_ttl, self.history_ttl)
+            batch = FoldBatch(events, users, items, reset)
+            for name, fold in self.folds.items():
+                fold.update(self.rows[name], batch)
+            for part in self.stateful.values():
+                part.update(batch)
+            self.offset = int(events["offset"][-1]) + 1
+        finally:
+            self.version += 1
+
+    def register(self, keys: NDArray[np.uint64]) -> I32:
+        """Give slots to item keys, in order, and room for their rows."""
+        slots = self.items.intern(keys)
+        self._make_room()
+        return slots
+
+    def hydrate(self, visitor: int, now: int) -> UserState:
+        """Return a copy of a visitor's rows; blank where expired at `now` (ms UTC) or never seen."""
+        slot = self.users.find_one(visitor)
+        if slot < 0:
+            return UserState(-1, self._blank, -1)
+        head = self.presence[slot : slot + 1].copy()
+        gone = expired(head, now, self.hot_ttl, self.history_ttl)
+        if gone == ALL_EXPIRED:
+            return UserState(slot, self._blank, int(head["offset"][0]))
+        rows = {
+            fold.name: self._blank[fold.name]
+            if gone == HOT_EXPIRED and fold.tier == "hot"
+            else self.rows[fold.name][slot : slot + 1].copy()
+            for fold in self._user_folds
+        }
+        return UserState(slot, rows, int(head["offset"][0]))
+
+    def forget(self, visitor: int) -> bool:
+        """Zero everything kept of a visitor, as if he had never been; return whether there was anything."""
+        slot = self.users.find_one(visitor)
+        if slot < 0:
+            return False
+        self.version += 1
+        self.presence[slot : slot + 1] = np.zeros(1, PRESENCE)
+        for fold in self._user_folds:
+            self.rows[fold.name][slot : slot + 1] = self._blank[fold.name]
+        for part in self.stateful.values():
+            part.forget(slot)
+        self.version += 1
+        return True
+
+    def dump(self) -> Arrays:
+        """Return the whole state as named arrays; canonical, so equal states give equal bytes."""
+        users, items = len(self.users), len(self.items)
+        out: dict[str, NDArray[Any]] = {
+            "offset": np.array([self.offset], np.int64),
+            "users": self.users.keys,
+            "items": self.items.keys,
+            "presence": self.presence[:users],
+        }
+        for name, fold in self.folds.items():
+            out[f"fold.{name}"] = self.rows[name][: users if fold.entity == "user" else items]
+        for name, part in self.stateful.items():
+            out |= {f"part.{name}.{key}": array for key, array in part.dump().items()}
+        return out
+
+    def load(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Continue from what `dump` returned, by a state with the same folds."""
+        self.users, self.items = KeyIndex(), KeyIndex()
+        self.users.intern(arrays["users"])
+        self.items.intern(arrays["items"])
+        self.presence = np.zeros(0, PRESENCE)
+        self.rows = {name: np.zeros(0, fold.dtype) for name, fold in self.folds.items()}
+        self._make_room()
+        self.presence[: len(self.users)] = arrays["presence"]
+        for name in self.folds:
+            rows = arrays[f"fold.{name}"]
+            self.rows[name][: len(rows)] = rows
+        for name, part in self.stateful.items():
+            prefix = f"part.{name}."
+            part.load({k[len(prefix) :]: v for k, v in arrays.items() if k.startswith(prefix)})
+        self.offset = int(arrays["offset"][0])
+        self.version += 2
+
+    def row_bytes(self) -> dict[str, tuple[Entity, str, int]]:
+        """Return entity, tier and bytes of one row, by fold; the presence head counts to the hot row."""
+        sizes: dict[str, tuple[Entity, str, int]] = {"presence": ("user", "hot", PRESENCE.itemsize)}
+        return sizes | {n: (f.entity, f.tier, f.dtype.itemsize) for n, f in self.folds.items()}
+
+    def nbytes(self) -> int:
+        """Return the bytes of all rows and parts."""
+        rows = sum(array.nbytes for array in self.rows.values())
+        return int(self.presence.nbytes + rows + sum(part.nbytes() for part in self.stateful.values()))
+
+    def _make_room(self) -> None:
+        if len(self.users) > len(self.presence):
+            self.presence = _room(self.presence, len(self.users))
+        for name, fold in self.folds.items():
+            need = len(self.users) if fold.entity == "user" else len(self.items)
+            if need > len(self.rows[name]):
+                self.rows[name] = _room(self.rows[name], need)
+
+
+def _room(rows: Rows, need: int) -> Rows:
+    out = np.zeros(max(1024, need + need // 2), rows.dtype)
+    out[: len(rows)] = rows
+    return out

@@ -1,0 +1,59 @@
+"""The world a bound component reads while serving: one tenant's state and catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nearline.schema.candidates import I32
+from nearline.schema.components import ItemColumns, Rows
+from nearline.schema.event import Events
+from nearline.stores.catalog import Catalog
+from nearline.stores.state import MemoryState
+
+
+class OnlineWorld:
+    """State and catalogue behind the `World` protocol."""
+
+    def __init__(self, state: MemoryState, catalog: Catalog) -> None:
+        self.state, self.catalog = state, catalog
+
+    def apply(self, events: Events) -> None:
+        """Fold events and make room for the items they brought."""
+        self.state.apply(events)
+        self.catalog.sync()
+
+    @property
+    def columns(self) -> ItemColumns:
+        """The catalogue by slot."""
+        return self.catalog.columns
+
+    @property
+    def rows(self) -> Mapping[str, Rows]:
+        """Fold rows by name, `[n_slots] dtype`."""
+        return self.state.rows
+
+    @property
+    def version(self) -> int:
+        """Changes whenever state changes."""
+        return self.state.version
+
+    @property
+    def n_items(self) -> int:
+        """Number of item slots in use."""
+        return len(self.state.items)
+
+    @property
+    def catalog_version(self) -> int:
+        """Changes whenever an item changes."""
+        return self.catalog.version
+
+    def item_slots(self, keys: NDArray[np.uint64]) -> I32:
+        """Return the slots of item keys, -1 where unknown, `[n] int32`."""
+        return self.state.items.find(keys)
+
+    def item_tokens(self) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+        """Return attribute tokens of all slots as (tokens, offsets)."""
+        return self.catalog.tokens()

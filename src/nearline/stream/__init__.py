@@ -1,0 +1,1 @@
+"""Lane: log to folds to online state."""
