@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import xxhash
 from numpy.typing import NDArray
 
 from nearline.schema.event import DEVICES, Events, Record, empty_events
@@ -15,13 +14,12 @@ from nearline.schema.ids import key, key32, visitor_key
 from nearline.schema.kinds import Kinds
 
 EVENT_COLUMNS = (
-    "offset", "timestamp", "user_key", "item_key", "session_key", "price", "value", "category_key", "brand_key",
-    "dwell_ms", "rating", "event_type", "device",
+    "offset", "timestamp", "user_key", "item_key", "session_key", "price", "value", "category_key",
+    "brand_key", "dwell_ms", "rating", "event_type", "device",
 )  # fmt: skip
 """The lake columns that `events_from_table` reads."""
 
 _DEVICE = {name: code for code, name in enumerate(DEVICES)}
-_hash = xxhash.xxh3_64_intdigest
 
 
 def events_from_records(records: Sequence[Record], first_offset: int, kinds: Kinds) -> Events:
@@ -32,9 +30,9 @@ def events_from_records(records: Sequence[Record], first_offset: int, kinds: Kin
     known: dict[str, int] = {"": 0}
     out["offset"] = np.arange(first_offset, first_offset + len(records))
     out["ts"] = [r.timestamp for r in records]
-    session = out["session"] = [_hash("session:" + r.session_id) if r.session_id else 0 for r in records]
-    out["user"] = [_hash(r.user_id) if r.user_id else s for r, s in zip(records, session, strict=True)]
-    out["item"] = [_hash(r.item_id) if r.item_id else 0 for r in records]
+    out["session"] = [visitor_key("", r.session_id) for r in records]
+    out["user"] = [visitor_key(r.user_id, r.session_id) for r in records]
+    out["item"] = [key(r.item_id) for r in records]
     for name, values in (("category", [r.category for r in records]), ("brand", [r.brand for r in records])):
         for value in set(values):
             known[value] = key32(value)
@@ -82,7 +80,7 @@ def events_from_table(table: pa.Table, kinds: Kinds) -> Events:
 
 
 def key_columns(table: pa.Table) -> dict[str, NDArray[Any]]:
-    """Return the keys that the lake keeps beside the ids, each hashed once per distinct id, `[n]` uint64 or uint32.
+    """Return the keys that the lake keeps beside the ids, one hash per distinct id, `[n]` uint64 or uint32.
 
     `user_key` is the visitor's: the user's or, when anonymous, the session's.
     """
@@ -98,7 +96,7 @@ def key_columns(table: pa.Table) -> dict[str, NDArray[Any]]:
 
 
 def mapped(column: pa.ChunkedArray, function: Callable[[str], int], dtype: Any) -> NDArray[Any]:
-    """Return `function` of each string of a column without nulls, computed once per distinct string, `[n] dtype`."""
+    """Return `function` of each string (no nulls), called once per distinct one, `[n] dtype`."""
     out = np.empty(len(column), dtype)
     seen: dict[str, int] = {}
     at = 0
@@ -139,7 +137,8 @@ def _fixed(values: NDArray[np.float64], unit: int, limit: int) -> NDArray[np.int
     """Return values in whole parts of `1 / unit`, missing 0, held to +-limit."""
     with np.errstate(over="ignore"):
         scaled = np.nan_to_num(np.rint(values * unit), nan=0.0, posinf=limit, neginf=-limit)
-    return np.clip(scaled, -limit, limit).astype(np.int64)
+    whole: NDArray[np.int64] = np.clip(scaled, -limit, limit).astype(np.int64)
+    return whole
 
 
 def _floats(column: pa.ChunkedArray) -> NDArray[np.float64]:

@@ -42,7 +42,7 @@ class Log(Protocol):
         ...
 
     def set_end(self, topic: Topic, offset: int) -> None:
-        """Move the end forward: to follow a bulk import into the lake, or a lake that outlived the log's tail.
+        """Move the end forward: after a bulk import into the lake, or where the lake outlived the log's tail.
 
         Raises:
             NearlineError: `offset` is below the end.
@@ -50,7 +50,7 @@ class Log(Protocol):
         ...
 
     def offset_at(self, topic: Topic, ms: int) -> int:
-        """Return the first offset of the first batch holding a record ingested at `ms` (UTC) or later, or the end."""
+        """Return where the first batch holding a record ingested at `ms` UTC or later starts, or the end."""
         ...
 
     def commit(self, consumer: str, topic: Topic, offset: int) -> None:

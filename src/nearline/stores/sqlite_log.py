@@ -46,7 +46,7 @@ class SqliteLog:
 
     Args:
         path: the database; the writer creates it and its folder.
-        durability: "fsync" syncs each append before it returns; "relaxed" leaves that to the operating system:
+        durability: "fsync" syncs each append before it returns; "relaxed" leaves that to the system:
             a killed process loses nothing, a power cut may lose the last seconds.
         read_only: opens without the lock, beside a writer in any process.
 
@@ -75,7 +75,8 @@ class SqliteLog:
                 self._writer = self._create()
         except sqlite3.Error as error:
             self.close()
-            raise NearlineError("log.path", str(path), f"name a Nearline log; SQLite says: {error}") from error
+            remedy = f"name a Nearline log; SQLite says: {error}"
+            raise NearlineError("log.path", str(path), remedy) from error
         except NearlineError:
             self.close()
             raise
@@ -87,7 +88,13 @@ class SqliteLog:
             StoreUnavailableError: disk full, locked or failing; nothing was written.
         """
         rows = [
-            (topic, len(records), records[0].ingested_at, max(r.ingested_at for r in records), self._encode(records))
+            (
+                topic,
+                len(records),
+                records[0].ingested_at,
+                max(r.ingested_at for r in records),
+                self._encode(records),
+            )
             for topic, records in batches.items()
             if records
         ]
@@ -112,8 +119,7 @@ class SqliteLog:
         first = following = start
         while len(records) < limit:
             with self._reader() as connection:
-                wanted = min(PAGE_BATCHES, limit - len(records) + 1)
-                page = connection.execute(PAGE, (topic, following, wanted)).fetchall()
+                page = _page(connection, topic, following, limit - len(records))
                 if not page and not records:
                     first = max(start, _start(connection, topic))
             before = following
@@ -156,7 +162,7 @@ class SqliteLog:
             connection.execute("INSERT OR REPLACE INTO ends VALUES (?, ?)", (topic, offset))
 
     def offset_at(self, topic: Topic, ms: int) -> int:
-        """Return the first offset of the first batch holding a record ingested at `ms` or later, or the end."""
+        """Return where the first batch starts that holds a record ingested at `ms` or later, or the end."""
         query = """SELECT first_offset FROM batches WHERE topic = ? AND last_ingested >= ?
                    ORDER BY first_offset LIMIT 1"""
         with self._reader() as connection:
@@ -176,7 +182,7 @@ class SqliteLog:
             return int(row[0]) if row else 0
 
     def trim(self, topic: Topic, before: int) -> int:
-        """Drop the whole batches below `before`, in steps that let appends through; return the records dropped."""
+        """Drop the whole batches below `before`, in steps between which appends pass; return the count."""
         dropped = 0
         query = """SELECT rowid, count FROM batches WHERE topic = ? AND first_offset + count <= ?
                    AND first_offset < ? ORDER BY first_offset LIMIT ?"""
@@ -203,10 +209,8 @@ class SqliteLog:
 
     def _open(self, mode: str) -> sqlite3.Connection:
         uri = f"{self.path.absolute().as_uri()}?mode={mode}"
-        connection = sqlite3.connect(
-            uri, uri=True, isolation_level=None, check_same_thread=False, timeout=BUSY_MS / 1000
-        )
-        return connection
+        wait = BUSY_MS / 1000
+        return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=wait)
 
     def _create(self) -> sqlite3.Connection:
         connection = self._open("rwc")
@@ -215,7 +219,8 @@ class SqliteLog:
             connection.execute(f"PRAGMA synchronous = {'FULL' if self.durability == 'fsync' else 'NORMAL'}")
             connection.execute("PRAGMA journal_size_limit = 67108864")
             if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-                connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
+                version = f"PRAGMA user_version = {VERSION};"
+                connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA} {version} COMMIT;")
             self._check_version(connection)
         except BaseException:
             connection.close()
@@ -223,9 +228,9 @@ class SqliteLog:
         return connection
 
     def _check_version(self, connection: sqlite3.Connection) -> None:
-        found = connection.execute("PRAGMA user_version").fetchone()[0]
+        found: int = connection.execute("PRAGMA user_version").fetchone()[0]
         if found != VERSION:
-            remedy = f"this Nearline reads version {VERSION}; name another file, or use the Nearline that wrote it"
+            remedy = f"this Nearline reads version {VERSION}; use another file, or the Nearline that wrote it"
             raise NearlineError("log.path", f"{self.path} (version {found})", remedy)
 
     @contextmanager
@@ -233,7 +238,7 @@ class SqliteLog:
         with self._writing:
             connection = self._writer
             if connection is None:
-                remedy = "this log is closed" if self._closed else "this log is read-only; open it as the writer"
+                remedy = "this log is closed" if self._closed else "this log is open read-only"
                 raise NearlineError("log.path", str(self.path), remedy)
             try:
                 connection.execute("BEGIN IMMEDIATE")
@@ -254,8 +259,9 @@ class SqliteLog:
             connection = self._idle.pop()
         except IndexError:
             if not self.path.exists():
-                raise NearlineError("log.path", str(self.path), "no log is there; start the server first") from None
-            connection = self._open("rw")
+                remedy = "no log is there; start the server first"
+                raise NearlineError("log.path", str(self.path), remedy) from None
+            connection = self._open("rw")  # not "ro": a reader may have to make the shared-memory file
             connection.execute("PRAGMA query_only = ON")
         try:
             yield connection
@@ -278,6 +284,20 @@ def _exclusive(path: Path) -> int:
         remedy = "another process writes to this log; stop it, or give this one its own log.path"
         raise NearlineError("log.path", str(path), remedy) from error
     return descriptor
+
+
+def _page(
+    connection: sqlite3.Connection, topic: Topic, start: int, limit: int
+) -> list[tuple[int, int, bytes]]:
+    """Return batches from the one that holds `start` on, no more than `limit` records need."""
+    page: list[tuple[int, int, bytes]] = []
+    with closing(connection.execute(PAGE, (topic, start, PAGE_BATCHES))) as cursor:
+        for first, count, payload in cursor:
+            page.append((first, count, payload))
+            limit -= max(0, first + count - max(first, start))
+            if limit <= 0:
+                break
+    return page
 
 
 def _end(connection: sqlite3.Connection, topic: Topic) -> int:

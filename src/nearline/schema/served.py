@@ -1,0 +1,80 @@
+"""A served list: what the client gets, what the trace keeps, what the log remembers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+SERVED_FROM = {
+    "ranker": "every stage on time, ranked by the release's ranker",
+    "light_ranker": "the ranker was late or failed; the light ranker of the same release ordered the candidates",
+    "retrieval": "no ranker in time, or no release yet; candidates in order of retrieval",
+    "last_list": "retrieval was late; the list made last for this user",
+    "trending_category": "nothing made for this user in time; what trends in his category",
+    "trending": "what trends",
+    "available": "nothing trends; available items",
+}
+"""Values of `served_from`, from the best to the last resort."""
+
+
+class Explanation(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Why an item is in the list; `source_item_id` is the item that led to it."""
+
+    type: str
+    reason: str
+    source_item_id: str = ""
+
+
+class ServedItem(msgspec.Struct, frozen=True):
+    """One place of a list. `rank` counts from 1; `metadata` is the catalogue's fragment, already encoded."""
+
+    item_id: str
+    rank: int
+    score: float
+    explanation: Explanation
+    metadata: msgspec.Raw
+    rec_source: str
+
+
+class Served(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A list as answered.
+
+    Attributes:
+        offset: of `user_events`, up to which the state was when the list was made.
+        missing: components that failed or were late.
+        trace: what each stage did, where the query asked for it.
+    """
+
+    request_id: str
+    items: list[ServedItem]
+    model_version: str
+    served_from: str
+    offset: int = 0
+    missing: tuple[str, ...] = ()
+    trace: dict[str, Any] | None = None
+
+
+class Impression(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a list leaves in the log, as JSON in its record's context: enough to learn from and to recompute features.
+
+    Attributes:
+        items, scores, sources: by rank.
+        propensities: probability with which each was shown at its rank; 1 where nothing was explored.
+        now: ms UTC of the clock when it was made.
+        offset: state offset it was made at, -1 when a batch was being folded meanwhile.
+        features: the served vectors, `[n_items][n_features]`, where the settings ask for them.
+    """
+
+    items: list[str]
+    scores: list[float]
+    sources: list[str]
+    now: int
+    offset: int
+    surface: str
+    release: str
+    served_from: str
+    variant: str = ""
+    device: str = ""
+    propensities: list[float] = msgspec.field(default_factory=list)
+    features: list[list[float]] = msgspec.field(default_factory=list)

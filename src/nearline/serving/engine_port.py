@@ -1,0 +1,90 @@
+"""What the HTTP layer asks of the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from nearline.app.definition import App
+from nearline.app.sections import Settings
+from nearline.schema.clock import Clock
+from nearline.schema.event import Record
+from nearline.schema.item import Item
+from nearline.schema.query import Query
+from nearline.schema.served import Served, ServedItem
+from nearline.stores.catalog import Catalog
+
+
+class EnginePort(Protocol):
+    """One tenant, running. Coroutines run on the server's loop; none blocks it."""
+
+    app: App
+    settings: Settings
+    clock: Clock
+    catalog: Catalog
+
+    @property
+    def ready(self) -> bool:
+        """Whether state is restored and kernels are compiled."""
+        ...
+
+    @property
+    def behind(self) -> bool:
+        """Whether more events wait than the settings allow (answer 429)."""
+        ...
+
+    async def add_events(self, records: Sequence[Record]) -> int:
+        """Make events durable and fold them; return the offset after the last.
+
+        Duplicates by event_id within the horizon are dropped silently: they are accepted already.
+
+        Raises:
+            StoreUnavailableError: nothing was written (answer 503 with Retry-After).
+        """
+        ...
+
+    async def put_items(self, items: Sequence[Item]) -> int:
+        """Make items durable and register them; return the offset of `item_events` after the last."""
+        ...
+
+    async def delete_item(self, item_id: str) -> bool:
+        """Withdraw an item, durably; return whether it was there."""
+        ...
+
+    async def erase_user(self, user_id: str) -> int:
+        """Write the tombstone and clear the user's state at once; return the tombstone's offset."""
+        ...
+
+    async def recommend(self, query: Query, after: str = "") -> Served:
+        """Return a list within the budget, whatever fails; never empty while one item is available.
+
+        Args:
+            query: who asks.
+            after: request_id of an earlier list; what it and its own predecessors showed is left out.
+        """
+        ...
+
+    async def similar(self, item_id: str, query: Query, limit: int, diversity: float) -> list[SimilarItem] | None:
+        """Return items similar to one, `None` where it is unknown."""
+        ...
+
+    async def trending(self, limit: int, category: str = "") -> list[ServedItem]:
+        """Return what trends."""
+        ...
+
+    async def user(self, user_id: str) -> dict[str, Any] | None:
+        """Return the state a person can read, `None` where there is none."""
+        ...
+
+    def gauges(self) -> dict[str, float]:
+        """Return the numbers for `/metrics` that only the engine knows, by metric name (see serving/metrics.py)."""
+        ...
+
+
+class SimilarItem(Protocol):
+    """One similar item."""
+
+    item_id: str
+    similarity_score: float
+    similarity_type: str
+    shared_attributes: list[str]
