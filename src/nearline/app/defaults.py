@@ -55,10 +55,10 @@ def default_ranker() -> Ranker:
 
 
 def default_rules() -> tuple[Rule, ...]:
-    """Return the filters by name, then the arrangements by name."""
+    """Return the filters by name, then the arrangements by `order` (50 where not said) and name."""
     filters: list[Rule] = _made("nearline.rerank", "name", "keep")
     arrangements: list[Rule] = _made("nearline.rerank", "name", "arrange")
-    return (*filters, *arrangements)
+    return (*filters, *sorted(arrangements, key=lambda rule: getattr(rule, "order", 50)))
 
 
 def _made(package: str, *has: str) -> list[Any]:

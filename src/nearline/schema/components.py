@@ -143,10 +143,25 @@ class Feature(Protocol):
     `folds` are the folds it reads; the state keeps those of all features that the application uses.
     """
 
-    name: str
-    columns: tuple[str, ...]
-    folds: tuple[Fold, ...]
-    time_based: bool
+    @property
+    def name(self) -> str:
+        """The word by which it is found."""
+        ...
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of its columns, different from all others."""
+        ...
+
+    @property
+    def folds(self) -> tuple[Fold, ...]:
+        """The folds it reads."""
+        ...
+
+    @property
+    def time_based(self) -> bool:
+        """Whether it needs real times; left out for order-only data."""
+        ...
 
     def read(self, context: ReadContext, out: F32) -> None:
         """Fill `out`, `[n_columns, n_candidates] float32`; missing is NaN."""
@@ -178,6 +193,11 @@ class World(Protocol):
     @property
     def rows(self) -> Mapping[str, Rows]:
         """Item and user fold rows by name, `[n_slots] dtype`."""
+        ...
+
+    @property
+    def parts(self) -> Mapping[str, Stateful]:
+        """State of variable size by name."""
         ...
 
     @property
@@ -219,7 +239,7 @@ class Source(Protocol):
     state: tuple[Stateful, ...]
 
     def fit(self, data: FitData) -> Arrays:
-        """Learn from the past; `{}` for a source that does not."""
+        """Learn from the past; `{}` for a source that does not learn or has too little to learn from."""
         ...
 
     def bind(self, world: World, arrays: Arrays) -> None:

@@ -1,15 +1,20 @@
-"""Records and lake tables to numbers, `[n] EVENT`; both ways give the same bytes."""
+"""Records, tables of the lake, and numbers (`[n] EVENT`): how each becomes the other.
+
+Numbers made from records and from the table of the same records are the same bytes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from nearline.schema.event import DEVICES, Events, Record, empty_events
+from nearline.schema.errors import NearlineError
+from nearline.schema.event import DEVICES, Events, Record, Topic, empty_events
 from nearline.schema.ids import key, key32, visitor_key
 from nearline.schema.kinds import Kinds
 
@@ -19,6 +24,46 @@ EVENT_COLUMNS = (
 )  # fmt: skip
 """The lake columns that `events_from_table` reads."""
 
+_TEXT, _NAME = pa.string(), pa.dictionary(pa.int32(), pa.string())
+SCHEMA: Any = pa.schema(
+    [
+        ("tenant", _NAME),
+        ("topic", _NAME),
+        ("partition", pa.int32()),
+        ("offset", pa.int64()),
+        ("ingested_at", pa.int64()),
+        ("event_id", _TEXT),
+        ("user_id", _TEXT),
+        ("item_id", _TEXT),
+        ("event_type", _NAME),
+        ("timestamp", pa.int64()),
+        ("session_id", _TEXT),
+        ("request_id", _TEXT),
+        ("page", _NAME),
+        ("position", pa.int64()),
+        ("rating", pa.float64()),
+        ("dwell_time", pa.float64()),
+        ("dwell_ms", pa.int64()),
+        ("value", pa.float64()),
+        ("category", _NAME),
+        ("brand", _NAME),
+        ("price", pa.float64()),
+        ("device", _NAME),
+        ("context", _TEXT),
+        ("user_key", pa.uint64()),
+        ("item_key", pa.uint64()),
+        ("session_key", pa.uint64()),
+        ("category_key", pa.uint32()),
+        ("brand_key", pa.uint32()),
+    ]
+)
+"""Columns of every topic. Times are ms UTC, `dwell_time` is `dwell_ms` in seconds; strings are never null."""
+
+ALIASES = {"action_type": "event_type"}
+RECORD_COLUMNS: tuple[str, ...] = Record.__struct_fields__
+DERIVED = {"tenant", "topic", "partition", "offset"} | {
+    name for name in SCHEMA.names if name.endswith("_key")
+}
 _DEVICE = {name: code for code, name in enumerate(DEVICES)}
 
 
@@ -79,7 +124,66 @@ def events_from_table(table: pa.Table, kinds: Kinds) -> Events:
     return out
 
 
-def key_columns(table: pa.Table) -> dict[str, NDArray[Any]]:
+def table_from_records(records: Sequence[Record], topic: Topic, first_offset: int, tenant: str) -> pa.Table:
+    """Return consecutive records as a table of the lake, with offsets from `first_offset` on."""
+    columns = {
+        name: pa.array([getattr(r, name) for r in records], _plain(SCHEMA.field(name).type))
+        for name in RECORD_COLUMNS
+    }
+    return complete(pa.table(columns), topic, first_offset, tenant)
+
+
+def records_from_table(table: pa.Table) -> list[Record]:
+    """Return rows of the lake, with at least `RECORD_COLUMNS`, as the records they were."""
+    columns = [table[name].to_pylist() for name in RECORD_COLUMNS]
+    return [Record(*values) for values in zip(*columns, strict=True)]
+
+
+def complete(table: pa.Table, topic: Topic, first_offset: int, tenant: str) -> pa.Table:
+    """Return rows with all columns of the lake: offsets from `first_offset` on, keys, blanks where none was given.
+
+    Ids may be integers and times Arrow timestamps; null strings become "". `ingested_at` is `timestamp` where it is
+    missing, `dwell_ms` comes from `dwell_time` where that alone is given.
+
+    Raises:
+        NearlineError: a column that the lake doesn't have, or no timestamp.
+    """
+    n = table.num_rows
+    table = table.rename_columns([ALIASES.get(name, name) for name in table.column_names])
+    given = {name: table[name] for name in table.column_names if name not in DERIVED}
+    if unknown := sorted(set(given) - set(SCHEMA.names)):
+        remedy = f"put other columns into context as JSON; the lake has {', '.join(SCHEMA.names)}"
+        raise NearlineError("columns", unknown, remedy)
+    if "timestamp" not in given:
+        raise NearlineError("columns", table.column_names, "add timestamp, ms UTC")
+    given.setdefault("ingested_at", given["timestamp"])
+    if "dwell_ms" not in given and "dwell_time" in given:
+        given["dwell_ms"] = pc.round(pc.multiply(given["dwell_time"].cast(pa.float64()), 1000.0))
+    if "dwell_ms" in given:
+        given["dwell_ms"] = _as(given["dwell_ms"], pa.int64())
+        given["dwell_time"] = pc.divide(given["dwell_ms"].cast(pa.float64(), safe=False), 1000.0)
+    blank = {"context": "{}", "tenant": tenant, "topic": topic}
+    columns: dict[str, Any] = {}
+    for field in SCHEMA:
+        text = pa.types.is_string(_plain(field.type))
+        if field.name in given:
+            column = _as(given[field.name], _plain(field.type))
+            columns[field.name] = column.fill_null(blank.get(field.name, "")) if text else column
+        elif field.name not in DERIVED or text:
+            value = blank.get(field.name, "") if text else None
+            columns[field.name] = pa.chunked_array([pa.repeat(pa.scalar(value, _plain(field.type)), n)])
+    columns |= {
+        "partition": pa.repeat(pa.scalar(0, pa.int32()), n),
+        "offset": pa.array(np.arange(first_offset, first_offset + n)),
+        **key_columns(columns),
+    }
+    for name in SCHEMA.names:
+        if pa.types.is_dictionary(SCHEMA.field(name).type):
+            columns[name] = columns[name].dictionary_encode()
+    return pa.table({name: columns[name] for name in SCHEMA.names}, schema=SCHEMA)
+
+
+def key_columns(table: Mapping[str, pa.ChunkedArray]) -> dict[str, NDArray[Any]]:
     """Return the keys that the lake keeps beside the ids, one hash per distinct id, `[n]` uint64 or uint32.
 
     `user_key` is the visitor's: the user's or, when anonymous, the session's.
@@ -145,3 +249,15 @@ def _floats(column: pa.ChunkedArray) -> NDArray[np.float64]:
     """Return a number column with NaN for null, `[n] float64`."""
     values: NDArray[np.float64] = column.cast(pa.float64(), safe=False).fill_null(np.nan).to_numpy()
     return values
+
+
+def _plain(kind: Any) -> Any:
+    """Return the type of the values of a dictionary type, or the type itself."""
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _as(column: pa.ChunkedArray, kind: Any) -> pa.ChunkedArray:
+    """Return a column as another type; Arrow timestamps become ms."""
+    if pa.types.is_timestamp(column.type):
+        column = column.cast(pa.timestamp("ms", column.type.tz), safe=False).cast(pa.int64())
+    return column if column.type == kind else column.cast(kind)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -11,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,45 +19,8 @@ import pyarrow.parquet as pq
 from nearline.schema.clock import DAY
 from nearline.schema.errors import NearlineError, StoreUnavailableError
 from nearline.schema.event import ERASE, TOPICS, Record, Topic
-from nearline.stores.encode import key_columns
+from nearline.stores.encode import ALIASES, SCHEMA, complete, table_from_records
 
-_TEXT, _NAME = pa.string(), pa.dictionary(pa.int32(), pa.string())
-SCHEMA: Any = pa.schema(
-    [
-        ("tenant", _NAME),
-        ("topic", _NAME),
-        ("partition", pa.int32()),
-        ("offset", pa.int64()),
-        ("ingested_at", pa.int64()),
-        ("event_id", _TEXT),
-        ("user_id", _TEXT),
-        ("item_id", _TEXT),
-        ("event_type", _NAME),
-        ("timestamp", pa.int64()),
-        ("session_id", _TEXT),
-        ("request_id", _TEXT),
-        ("page", _NAME),
-        ("position", pa.int64()),
-        ("rating", pa.float64()),
-        ("dwell_time", pa.float64()),
-        ("dwell_ms", pa.int64()),
-        ("value", pa.float64()),
-        ("category", _NAME),
-        ("brand", _NAME),
-        ("price", pa.float64()),
-        ("device", _NAME),
-        ("context", _TEXT),
-        ("user_key", pa.uint64()),
-        ("item_key", pa.uint64()),
-        ("session_key", pa.uint64()),
-        ("category_key", pa.uint32()),
-        ("brand_key", pa.uint32()),
-    ]
-)
-"""Columns of every topic. Times are ms UTC, `dwell_time` is `dwell_ms` in seconds; strings are never null."""
-
-ALIASES = {"action_type": "event_type"}
-RECORD_COLUMNS: tuple[str, ...] = Record.__struct_fields__
 _DELTA = ("offset", "ingested_at", "timestamp")
 ROWS = 131_072
 _FILE = re.compile(r"(\d+)-(\d+)\.parquet")
@@ -117,7 +78,8 @@ class Lake:
             if first_offset > end:
                 remedy = f"the lake's {topic} ends at {end}; archive what is between, or restore the log"
                 raise NearlineError("first_offset", first_offset, remedy)
-            self._place(topic, end, from_records(records[end - first_offset :], topic, end, self.tenant))
+            rows = table_from_records(records[end - first_offset :], topic, end, self.tenant)
+            self._place(topic, end, rows)
         return self.end(topic)
 
     def write_table(self, topic: Topic, table: pa.Table) -> int:
@@ -200,7 +162,8 @@ class Lake:
         ids = pa.array(sorted(user_ids), pa.string())
         with self._locked():
             for file in [file for topic in TOPICS for file in self.files(topic)]:
-                gone = _gone(pq.read_table(file.path, columns=["user_id", "event_type", "ingested_at"]), ids, before_ms)
+                few = pq.ParquetFile(file.path).read(["user_id", "event_type", "ingested_at"])
+                gone = _gone(few, ids, before_ms)
                 count = pc.sum(gone).as_py() or 0
                 if count:
                     table = pq.ParquetFile(file.path).read()
@@ -253,3 +216,47 @@ class Lake:
         with (self.folder / ".lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+
+def _files(partition: Path) -> list[LakeFile]:
+    day = int(datetime.fromisoformat(partition.name[5:] + "T00:00+00:00").timestamp()) * 1000 // DAY
+    found = [(entry.path, _FILE.fullmatch(entry.name)) for entry in os.scandir(partition)]
+    return [LakeFile(Path(path), int(match[1]), int(match[2]), day) for path, match in found if match]
+
+
+def _between(table: pa.Table, start: int, end: int | None, since_ms: int | None) -> pa.Table:
+    """Return the rows of offsets `start`..`end` that were ingested at `since_ms` or later."""
+    if not table.num_rows:
+        return table
+    offsets = table["offset"].to_numpy()
+    low = int(np.searchsorted(offsets, start))
+    high = len(offsets) if end is None else int(np.searchsorted(offsets, end))
+    table = table.slice(low, max(0, high - low))
+    if since_ms is not None:
+        table = table.filter(pc.greater_equal(table["ingested_at"], since_ms))
+    return table
+
+
+def _gone(table: pa.Table, ids: pa.Array, before_ms: int | None) -> pa.ChunkedArray:
+    """Return which rows `erase` removes, `[n] bool`."""
+    gone = pc.and_(
+        pc.is_in(table["user_id"], value_set=ids),
+        pc.not_equal(table["event_type"].cast(pa.string()), ERASE),
+    )
+    return gone if before_ms is None else pc.and_(gone, pc.less(table["ingested_at"], before_ms))
+
+
+def _make(folder: Path) -> None:
+    """Make a folder that is there after a power cut too."""
+    if not folder.exists():
+        _make(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _sync(folder.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

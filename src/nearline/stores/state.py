@@ -23,6 +23,7 @@ from nearline.schema.components import (
     UserState,
 )
 from nearline.schema.event import Events
+from nearline.schema.kinds import ERASED
 from nearline.stores.key_index import KeyIndex
 
 
@@ -58,13 +59,26 @@ class MemoryState:
         self._user_folds = [fold for fold in self.folds.values() if fold.entity == "user"]
 
     def apply(self, events: Events) -> None:
-        """Fold events (`[n] EVENT`, in offset order); those below `offset` are already in and are left out."""
+        """Fold events (`[n] EVENT`, in offset order); those below `offset` are already in and are left out.
+
+        A tombstone clears its visitor.
+        """
         if len(events) == 0:
             return
         if events["offset"][0] < self.offset:
             events = events[events["offset"] >= self.offset]
             if len(events) == 0:
                 return
+        begin = 0
+        for place in np.flatnonzero(events["kind"] == ERASED).tolist():
+            self._fold(events[begin:place])
+            self.forget(int(events["user"][place]))
+            self.offset, begin = int(events["offset"][place]) + 1, place + 1
+        self._fold(events[begin:])
+
+    def _fold(self, events: Events) -> None:
+        if len(events) == 0:
+            return
         self.version += 1
         try:
             users, items = self.users.intern(events["user"]), self.items.intern(events["item"])

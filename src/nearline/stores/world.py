@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nearline.schema.candidates import I32
-from nearline.schema.components import ItemColumns, Rows
+from nearline.schema.components import ItemColumns, Rows, Stateful, UserState
 from nearline.schema.event import Events
 from nearline.stores.catalog import Catalog
 from nearline.stores.state import MemoryState
@@ -25,6 +25,15 @@ class OnlineWorld:
         self.state.apply(events)
         self.catalog.sync()
 
+    def hydrate(self, visitor: int, now: int) -> UserState:
+        """Return a visitor's rows at `now` (ms UTC)."""
+        return self.state.hydrate(visitor, now)
+
+    @property
+    def offset(self) -> int:
+        """Offset of `user_events` up to which events are folded."""
+        return self.state.offset
+
     @property
     def columns(self) -> ItemColumns:
         """The catalogue by slot."""
@@ -34,6 +43,11 @@ class OnlineWorld:
     def rows(self) -> Mapping[str, Rows]:
         """Fold rows by name, `[n_slots] dtype`."""
         return self.state.rows
+
+    @property
+    def parts(self) -> Mapping[str, Stateful]:
+        """State of variable size by name."""
+        return self.state.stateful
 
     @property
     def version(self) -> int:

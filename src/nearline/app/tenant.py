@@ -1,0 +1,144 @@
+"""A tenant put together: application, settings, stores, state. Every lane starts from here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import msgspec
+
+from nearline.app.defaults import Components, components
+from nearline.app.definition import App, feature_set_hash
+from nearline.app.sections import Settings
+from nearline.features.retrieval import RetrievalFeature
+from nearline.features.suppression import SuppressionLists
+from nearline.pipeline.feature_set import FeatureSet
+from nearline.rerank.category_cap import CategoryCap
+from nearline.rerank.diversity import DiversityRule
+from nearline.schema.clock import DAY, HOUR, Clock, DataClock, WallClock
+from nearline.schema.components import Fold, Source, Stateful
+from nearline.schema.kinds import Kinds
+from nearline.stores.catalog import Catalog
+from nearline.stores.lake import Lake
+from nearline.stores.releases import ReleaseStore
+from nearline.stores.snapshots import SnapshotStore
+from nearline.stores.sqlite_log import SqliteLog
+from nearline.stores.state import MemoryState
+from nearline.stores.world import OnlineWorld
+
+
+class Meta(msgspec.Struct, frozen=True):
+    """What an import said of its data.
+
+    Attributes:
+        order_only: times were made from positions; time-based features and sources are off.
+        anchor, since: the data's last time and the wall time when it was imported (ms UTC); 0: wall clock.
+        dataset: name of what was imported.
+    """
+
+    order_only: bool = False
+    anchor: int = 0
+    since: int = 0
+    dataset: str = ""
+
+
+@dataclass(frozen=True)
+class Tenant:
+    """Where one tenant's data is and what it runs with.
+
+    Args:
+        app: the application.
+        settings: the deployment.
+        name: namespace in every path; `default` when not given.
+    """
+
+    app: App
+    settings: Settings
+    name: str = "default"
+
+    @cached_property
+    def folder(self) -> Path:
+        """The tenant's own folder."""
+        path = Path(self.settings.storage.path) / self.name
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    @property
+    def meta(self) -> Meta:
+        """What the import said, as stored."""
+        path = self.folder / "meta.json"
+        return msgspec.json.decode(path.read_bytes(), type=Meta) if path.exists() else Meta()
+
+    def write_meta(self, meta: Meta) -> None:
+        """Store what the import said."""
+        (self.folder / "meta.json").write_bytes(msgspec.json.encode(meta))
+
+    @cached_property
+    def clock(self) -> Clock:
+        """The domain's clock, as the settings and the import say."""
+        mode, meta = self.settings.clock.mode, self.meta
+        return DataClock(meta.anchor, meta.since) if mode != "wall" and meta.anchor else WallClock()
+
+    @cached_property
+    def kinds(self) -> Kinds:
+        """The event types as tables."""
+        return self.app.kinds()
+
+    @cached_property
+    def parts(self) -> Components:
+        """The application's components, fitted with the settings' quotas and rule values."""
+        found = components(self.app, self.meta.order_only)
+        for source in found.sources:
+            source.quota = self.settings.candidates.quota.get(source.name, source.quota)
+        if self.app.rules is None:
+            for rule in found.rules:
+                if isinstance(rule, CategoryCap):
+                    rule.most = self.settings.rules.per_category
+                if isinstance(rule, DiversityRule):
+                    rule.trade = self.settings.rules.diversity
+        return found
+
+    @cached_property
+    def features(self) -> FeatureSet:
+        """The features, what the sources said first."""
+        retrieval = RetrievalFeature(tuple(source.name for source in self.parts.sources))
+        others = [f for f in self.parts.features if f.name != retrieval.name]
+        return FeatureSet((retrieval, *others))
+
+    @cached_property
+    def feature_set(self) -> str:
+        """Hash that releases and snapshots must match."""
+        return feature_set_hash(self.features.features)
+
+    def world(self, sources: tuple[Source, ...] | None = None) -> OnlineWorld:
+        """Return an empty world for the application's folds.
+
+        Args:
+            sources: whose state it keeps; the tenant's own by default.
+        """
+        sources = self.parts.sources if sources is None else sources
+        folds: list[Fold] = [*self.features.folds, *(fold for s in sources for fold in s.folds)]
+        stateful: list[Stateful] = [SuppressionLists(self.kinds), *(part for s in sources for part in s.state)]
+        state = self.settings.state
+        memory = MemoryState(folds, stateful, state.hot_ttl_hours * HOUR, state.history_ttl_days * DAY)
+        return OnlineWorld(memory, Catalog(memory))
+
+    def log(self, read_only: bool = False) -> SqliteLog:
+        """Open the log; one process at a time may write."""
+        return SqliteLog(self.folder / "log.sqlite", self.settings.storage.durability, read_only=read_only)
+
+    @cached_property
+    def lake(self) -> Lake:
+        """The archived log."""
+        return Lake(Path(self.settings.storage.path) / "lake", self.name)
+
+    @cached_property
+    def releases(self) -> ReleaseStore:
+        """The releases."""
+        return ReleaseStore(self.folder / "releases")
+
+    @cached_property
+    def snapshots(self) -> SnapshotStore:
+        """The snapshots of the state."""
+        return SnapshotStore(self.folder / "snapshots")

@@ -1,0 +1,42 @@
+"""Circuit breakers: a component that keeps failing is skipped for a while."""
+
+from __future__ import annotations
+
+import time
+
+
+class Breakers:
+    """One breaker per component name.
+
+    Args:
+        failures: failures in a row after which a component is skipped.
+        seconds: for how long; then one request may try it again.
+    """
+
+    def __init__(self, failures: int = 3, seconds: float = 30.0) -> None:
+        self.failures, self.seconds = failures, seconds
+        self._count: dict[str, int] = {}
+        self._until: dict[str, float] = {}
+
+    def open(self, name: str) -> bool:
+        """Return whether the component is to be skipped now."""
+        until = self._until.get(name)
+        if until is None:
+            return False
+        if time.monotonic() < until:
+            return True
+        # Half open: one more failure closes the way again at once.
+        self._until.pop(name, None)
+        self._count[name] = self.failures - 1
+        return False
+
+    def failed(self, name: str) -> None:
+        """Count a failure."""
+        self._count[name] = count = self._count.get(name, 0) + 1
+        if count >= self.failures:
+            self._until[name] = time.monotonic() + self.seconds
+
+    def worked(self, name: str) -> None:
+        """Forget past failures."""
+        if name in self._count:
+            self._count.pop(name, None)

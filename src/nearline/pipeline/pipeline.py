@@ -1,0 +1,256 @@
+"""The stages of a request: retrieve, merge, filter, read features, rank, arrange. Knows no business."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from nearline.pipeline.breaker import Breakers
+from nearline.pipeline.budget import Limits
+from nearline.pipeline.feature_set import FeatureSet
+from nearline.pipeline.merge import merge, retrieval_order
+from nearline.pipeline.run import Run
+from nearline.schema.candidates import F32, NOTHING, Ranked
+from nearline.schema.components import (
+    Arrangement,
+    Feature,
+    Filter,
+    Ranker,
+    ReadContext,
+    Source,
+    UserState,
+    World,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One component's turn. A core step can't be skipped; `wanted` says whether there is anything to do."""
+
+    stage: str
+    name: str
+    act: Callable[[Run], None]
+    core: bool = False
+    wanted: Callable[[Run], bool] = lambda run: True
+
+
+class HydratingWorld(World, Protocol):
+    """A world that also reads a visitor's rows."""
+
+    def hydrate(self, visitor: int, now: int) -> UserState:
+        """Return a visitor's rows at `now`."""
+        ...
+
+    @property
+    def offset(self) -> int:
+        """Offset up to which events are folded."""
+        ...
+
+
+class Pipeline:
+    """Bound components of one application and release, as steps. Immutable, so a swap is one assignment.
+
+    Args:
+        ranker, light: `None` before the first release.
+        weights: of the outcomes, `[n_outcomes] float32`.
+        release: version, "" before the first.
+    """
+
+    def __init__(
+        self,
+        world: HydratingWorld,
+        sources: Sequence[Source],
+        features: FeatureSet,
+        ranker: Ranker | None,
+        light: Ranker | None,
+        filters: Sequence[Filter],
+        arrangements: Sequence[Arrangement],
+        weights: F32,
+        limits: Limits,
+        breakers: Breakers,
+        release: str = "",
+    ) -> None:
+        self.world, self.sources, self.features = world, tuple(sources), features
+        self.ranker, self.light, self.weights = ranker, light, weights
+        self.filters, self.arrangements = tuple(filters), tuple(arrangements)
+        self.limits, self.breakers, self.release = limits, breakers, release
+        self.per_candidate = 1e-6
+        self.steps = self._steps()
+
+    def _steps(self) -> tuple[Step, ...]:
+        steps = [Step("hydrate", "hydrate", self._hydrate, core=True)]
+        for place, source in enumerate(self.sources):
+            if source.quota > 0:
+                steps.append(Step("candidates", f"source:{source.name}", self._fetch(place, source)))
+        steps.append(Step("merge", "merge", self._merge, core=True))
+        for rule in self.filters:
+            steps.append(Step("merge", f"filter:{rule.name}", self._filter(rule), wanted=_has_candidates))
+        if self.ranker is not None:
+            steps.append(Step("features", "cut", self._cut, core=True, wanted=_has_candidates))
+            for feature, rows in self.features:
+                act = self._feature(feature, rows)
+                steps.append(Step("features", f"feature:{feature.name}", act, wanted=_has_candidates))
+            steps.append(Step("ranking", "ranker", self._rank(self.ranker, "ranker"), wanted=_unranked))
+        if self.light is not None:
+            steps.append(
+                Step("ranking", "light_ranker", self._rank(self.light, "light_ranker"), wanted=_unranked)
+            )
+        steps.append(Step("rules", "order", self._order, core=True, wanted=_unranked))
+        for arrangement in self.arrangements:
+            act = self._arrange(arrangement)
+            steps.append(Step("rules", f"rule:{arrangement.name}", act, wanted=_wants_rules))
+        return tuple(steps)
+
+    def advance(self, run: Run) -> bool:
+        """Take the run through its remaining steps; return False where it was abandoned meanwhile."""
+        steps, limited = self.steps, run.query.limits
+        while run.step < len(steps):
+            step = steps[run.step]
+            now = time.monotonic()
+            if step.stage != run.stage:
+                if run.stage:
+                    run.times[run.stage] = run.times.get(run.stage, 0.0) + now - run.stage_started
+                run.stage, run.stage_started = step.stage, now
+            if step.wanted(run):
+                late = limited and not step.core and now - run.stage_started > self.limits.of(step.stage)
+                if late or self.breakers.open(step.name):
+                    run.missing.append(step.name)
+                else:
+                    run.step_started = now
+                    try:
+                        step.act(run)
+                        if not step.core:
+                            self.breakers.worked(step.name)
+                    except Exception as error:
+                        if step.core:
+                            raise
+                        self._note(run, step.name, error)
+                    run.step_started = 0.0
+                    if run.abandoned:
+                        return False
+            run.step += 1
+        run.times[run.stage] = run.times.get(run.stage, 0.0) + time.monotonic() - run.stage_started
+        return True
+
+    def _note(self, run: Run, name: str, error: Exception) -> None:
+        if run.abandoned:
+            return
+        self.breakers.failed(name)
+        run.missing.append(name)
+        run.trace.setdefault("errors", {})[name] = repr(error)
+
+    def _hydrate(self, run: Run) -> None:
+        run.version, run.offset = self.world.version, self.world.offset
+        run.user = self.world.hydrate(run.query.visitor, run.query.now)
+
+    def _fetch(self, place: int, source: Source) -> Callable[[Run], None]:
+        def act(run: Run) -> None:
+            assert run.user is not None
+            run.retrieved[place] = source.fetch(run.query, run.user, source.quota)
+
+        return act
+
+    def _merge(self, run: Run) -> None:
+        lists = [run.retrieved.get(place, NOTHING) for place in range(len(self.sources))]
+        room = min(self.world.n_items, len(self.world.columns.available))
+        run.candidates = merge(lists, room, self.limits.candidates_kept)
+        if run.query.debug:
+            run.trace["sources"] = {s.name: len(r.items) for s, r in zip(self.sources, lists, strict=True)}
+
+    def _filter(self, rule: Filter) -> Callable[[Run], None]:
+        def act(run: Run) -> None:
+            assert run.user is not None
+            assert run.candidates is not None
+            keep = rule.keep(run.query, run.user, run.candidates)
+            if run.query.debug:
+                run.trace.setdefault("filters", {})[rule.name] = run.candidates.items[~keep]
+            if not keep.all():
+                run.candidates = run.candidates.take(keep)
+
+        return act
+
+    def _cut(self, run: Run) -> None:
+        assert run.candidates is not None
+        n = min(len(run.candidates), self.limits.candidates_ranked)
+        if run.query.limits:
+            left = self.limits.total - self.limits.rules - run.elapsed()
+            n = min(n, max(50, int(left / self.per_candidate)))
+        if n < len(run.candidates):
+            run.candidates = run.candidates.take(np.sort(retrieval_order(run.candidates)[:n]))
+        run.matrix = np.empty((len(self.features), len(run.candidates)), np.float32)
+
+    def _feature(self, feature: Feature, rows: slice) -> Callable[[Run], None]:
+        def act(run: Run) -> None:
+            assert run.user is not None
+            assert run.candidates is not None
+            assert run.matrix is not None
+            out = run.matrix[rows]
+            context = ReadContext(run.query, run.user, run.candidates, self.world.rows, self.world.columns)
+            try:
+                feature.read(context, out)
+            except Exception:
+                out[:] = np.nan
+                raise
+
+        return act
+
+    def _rank(self, ranker: Ranker, served_from: str) -> Callable[[Run], None]:
+        def act(run: Run) -> None:
+            assert run.candidates is not None
+            matrix = run.matrix
+            if matrix is None or matrix.shape[1] != len(run.candidates):
+                raise ValueError("no features to rank by")
+            for feature, rows in self.features:
+                if f"feature:{feature.name}" in run.missing:
+                    matrix[rows] = np.nan
+            run.exact = run.version % 2 == 0 and run.version == self.world.version
+            outcomes = ranker.score(matrix)
+            scores = self.weights @ outcomes
+            # A score that is not finite sinks and never reaches a client.
+            scores = np.nan_to_num(scores, nan=-1e30, posinf=-1e30, neginf=-1e30)
+            order = np.argsort(-scores, kind="stable")
+            run.ranked = Ranked(run.candidates.take(order), scores[order], outcomes[:, order])
+            run.matrix = matrix[:, order] if run.query.debug or self.keep_matrix else None
+            run.served_from = served_from
+            spent = time.monotonic() - run.step_started + run.times.get("features", 0.0)
+            self.per_candidate += 0.05 * (spent / max(1, len(run.candidates)) - self.per_candidate)
+
+        return act
+
+    keep_matrix = False
+    """Whether served features are kept for the impression."""
+
+    def _order(self, run: Run) -> None:
+        if run.candidates is None or len(run.candidates) == 0:
+            return
+        order = retrieval_order(run.candidates)
+        scores = (1.0 / (60.0 + np.arange(1, len(order) + 1))).astype(np.float32)
+        run.ranked, run.served_from = Ranked(run.candidates.take(order), scores), "retrieval"
+        run.matrix = None
+
+    def _arrange(self, rule: Arrangement) -> Callable[[Run], None]:
+        def act(run: Run) -> None:
+            assert run.user is not None
+            assert run.ranked is not None
+            places = rule.arrange(run.query, run.user, run.ranked, run.query.page_size)
+            run.ranked = run.ranked.take(places)
+            if run.matrix is not None:
+                run.matrix = run.matrix[:, places]
+
+        return act
+
+
+def _has_candidates(run: Run) -> bool:
+    return run.candidates is not None and len(run.candidates) > 0
+
+
+def _unranked(run: Run) -> bool:
+    return run.ranked is None and _has_candidates(run)
+
+
+def _wants_rules(run: Run) -> bool:
+    return run.ranked is not None and run.query.rules and len(run.ranked.scores) > 0

@@ -1,0 +1,78 @@
+"""One request on its way through the stages."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from nearline.schema.candidates import F32, Candidates, Ranked, Retrieved
+from nearline.schema.components import UserState
+from nearline.schema.query import Query
+
+
+@dataclass(slots=True)
+class Run:
+    """What the finished steps of a request left; the only mutable value of the pipeline.
+
+    A thread that hangs in a step is abandoned with its run; a fork goes on with the next step elsewhere.
+
+    Attributes:
+        started, stage_started, step_started: monotonic seconds.
+        step: place of the step that is next or under way.
+        stage: its stage.
+        retrieved: by place of the source.
+        matrix: `[n_features, n_candidates] float32`.
+        missing: names of components that failed or were late.
+        times: seconds by stage.
+        exact: whether no event was folded while features were read.
+    """
+
+    query: Query
+    n_sources: int
+    started: float = field(default_factory=time.monotonic)
+    stage_started: float = 0.0
+    step_started: float = 0.0
+    step: int = 0
+    stage: str = ""
+    abandoned: bool = False
+    user: UserState | None = None
+    version: int = 0
+    offset: int = 0
+    exact: bool = True
+    retrieved: dict[int, Retrieved] = field(default_factory=dict)
+    candidates: Candidates | None = None
+    matrix: F32 | None = None
+    ranked: Ranked | None = None
+    served_from: str = ""
+    missing: list[str] = field(default_factory=list)
+    times: dict[str, float] = field(default_factory=dict)
+    trace: dict[str, Any] = field(default_factory=dict)
+
+    def fork(self) -> Run:
+        """Return a copy that goes on without the step under way; this one is abandoned."""
+        self.abandoned = True
+        return Run(
+            query=self.query,
+            n_sources=self.n_sources,
+            started=self.started,
+            stage_started=self.stage_started,
+            step=self.step + 1,
+            stage=self.stage,
+            user=self.user,
+            version=self.version,
+            offset=self.offset,
+            exact=self.exact,
+            retrieved=dict(self.retrieved),
+            candidates=self.candidates,
+            matrix=None if self.matrix is None else self.matrix.copy(),
+            ranked=self.ranked,
+            served_from=self.served_from,
+            missing=list(self.missing),
+            times=dict(self.times),
+            trace=dict(self.trace),
+        )
+
+    def elapsed(self) -> float:
+        """Return seconds since the request came."""
+        return time.monotonic() - self.started

@@ -1,0 +1,44 @@
+"""Available: withdrawn, unregistered and excluded items leave."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nearline.schema.candidates import Candidates
+from nearline.schema.components import UserState, World
+from nearline.schema.ids import keys
+from nearline.schema.query import Query
+
+
+class AvailableFilter:
+    """Keeps registered items that are not withdrawn."""
+
+    name = "available"
+    essential = True
+
+    def bind(self, world: World) -> None:
+        """Read this world's catalogue."""
+        self._world = world
+
+    def keep(self, query: Query, user: UserState, candidates: Candidates) -> NDArray[np.bool_]:
+        """Return which candidates are available, `[n] bool`."""
+        return self._world.columns.available[candidates.items]
+
+
+class ExcludedFilter:
+    """Drops what the request excludes, and the item its page is about."""
+
+    name = "excluded"
+    essential = True
+
+    def bind(self, world: World) -> None:
+        """Read this world's item index."""
+        self._world = world
+
+    def keep(self, query: Query, user: UserState, candidates: Candidates) -> NDArray[np.bool_]:
+        """Return which candidates are not excluded, `[n] bool`."""
+        names = (*query.exclude, query.item_id) if query.item_id else query.exclude
+        if not names:
+            return np.ones(len(candidates), np.bool_)
+        return ~np.isin(candidates.items, self._world.item_slots(keys(names)))

@@ -1,0 +1,94 @@
+"""From the log to the lake, and the log's retention."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nearline.schema.clock import Clock
+from nearline.schema.errors import NearlineError
+from nearline.schema.event import TOPICS, Topic
+from nearline.stores.lake import Lake
+from nearline.stores.log import Log
+
+CHUNK = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveReport:
+    """What one run did.
+
+    Attributes:
+        records: archived by this run, by topic.
+        ends: where the lake ends now, by topic.
+        behind: records that the log held beyond that when the run began, by topic.
+    """
+
+    records: dict[Topic, int]
+    ends: dict[Topic, int]
+    behind: dict[Topic, int]
+
+
+def archive(
+    log: Log, lake: Lake, clock: Clock, chunk: int = CHUNK, min_records: int = 1, max_age_ms: int = 0
+) -> ArchiveReport:
+    """Copy what the log holds beyond the lake's end; the lake's file names say what is done, so nothing repeats.
+
+    Runs beside the writer, with a read-only log.
+
+    Args:
+        chunk: records held in memory at once, and so in one file.
+        min_records: fewer than this wait for more, so that files don't get too small ...
+        max_age_ms: ... unless the first of them was ingested this long ago.
+
+    Raises:
+        NearlineError: the lake and the log don't fit together; see `check`.
+        StoreUnavailableError: one of them can't be used now; run again.
+    """
+    report = ArchiveReport({}, {}, {})
+    for topic in TOPICS:
+        check(log, lake, topic)
+        end, done = log.end(topic), 0
+        position = lake.end(topic)
+        while position < end:
+            first, records = log.read(topic, position, min(chunk, end - position))
+            if not records:
+                break
+            waited = clock.now() - records[0].ingested_at
+            if len(records) < min_records and waited < max_age_ms:
+                break
+            position = lake.write(topic, first, records)
+            done += len(records)
+        report.records[topic], report.ends[topic] = done, position
+        report.behind[topic] = max(0, end - position)
+    return report
+
+
+def trim_archived(log: Log, lake: Lake, clock: Clock, retention_ms: int) -> dict[Topic, int]:
+    """Drop from the log what is archived and was ingested more than `retention_ms` ago; the writer calls it.
+
+    Returns:
+        The number of records dropped, by topic.
+
+    Raises:
+        NearlineError: the lake and the log don't fit together; see `check`.
+    """
+    trimmed: dict[Topic, int] = {}
+    for topic in TOPICS:
+        check(log, lake, topic)
+        before = min(lake.end(topic), log.offset_at(topic, clock.now() - retention_ms))
+        trimmed[topic] = log.trim(topic, before)
+    return trimmed
+
+
+def check(log: Log, lake: Lake, topic: Topic) -> None:
+    """Refuse a log that ends before the lake: its next records would take offsets that the lake has given away.
+
+    Raises:
+        NearlineError: it does, because it is new or because a power cut took a relaxed log's tail.
+    """
+    archived, end = lake.end(topic), log.end(topic)
+    if end < archived:
+        remedy = (
+            f"the lake already holds {topic} up to {archived}; call set_end({topic!r}, {archived}) on the log"
+        )
+        raise NearlineError("log end", end, remedy)

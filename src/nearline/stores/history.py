@@ -1,0 +1,92 @@
+"""The truth in order: the lake first, then the log, without a seam."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+
+from nearline.schema.errors import NearlineError
+from nearline.schema.event import Events, Record, Topic
+from nearline.schema.kinds import Kinds
+from nearline.stores.encode import (
+    EVENT_COLUMNS,
+    RECORD_COLUMNS,
+    events_from_records,
+    events_from_table,
+    records_from_table,
+)
+from nearline.stores.lake import Lake
+from nearline.stores.log import Log
+
+PAGE = 20_000
+
+
+def history(log: Log, lake: Lake, topic: Topic, start: int = 0, *, kinds: Kinds) -> Iterator[Events]:
+    """Yield everything from offset `start` on as numbers, `[n] EVENT`, in order.
+
+    Raises:
+        NearlineError: offsets are missing from `start` on (0 means: from the first one kept).
+    """
+    for piece in _pieces(log, lake, topic, start, EVENT_COLUMNS):
+        if isinstance(piece, tuple):
+            yield events_from_records(piece[1], piece[0], kinds)
+        else:
+            yield events_from_table(piece, kinds)
+
+
+def iter_records(log: Log, lake: Lake, topic: Topic, start: int = 0) -> Iterator[tuple[int, list[Record]]]:
+    """Yield everything from offset `start` on as (offset of the first, consecutive records), in order.
+
+    Where a user's rows were erased from the lake, the next pair starts behind them.
+
+    Raises:
+        NearlineError: offsets are missing from `start` on (0 means: from the first one kept).
+    """
+    for piece in _pieces(log, lake, topic, start, ("offset", *RECORD_COLUMNS)):
+        if isinstance(piece, tuple):
+            yield piece
+            continue
+        offsets, records = piece["offset"].to_numpy(), records_from_table(piece)
+        cuts = [0, *(np.flatnonzero(np.diff(offsets) != 1) + 1).tolist(), len(records)]
+        for a, b in zip(cuts[:-1], cuts[1:], strict=True):
+            yield int(offsets[a]), records[a:b]
+
+
+def _pieces(
+    log: Log, lake: Lake, topic: Topic, start: int, columns: tuple[str, ...]
+) -> Iterator[pa.Table | tuple[int, list[Record]]]:
+    """Yield tables from the lake, then pages from the log; back to the lake when the log was trimmed meanwhile."""
+    position, anywhere = start, start == 0
+    while True:
+        end = lake.end(topic)
+        if end > position:
+            _whole(lake, topic, position, end, anywhere)
+            yield from lake.scan(topic, position, end, columns)
+            position, anywhere = end, False
+        first, records = log.read(topic, position, PAGE)
+        if first > position and not anywhere:
+            if lake.end(topic) > position:
+                continue
+            raise _gap(topic, position, first)
+        if not records:
+            return
+        yield first, records
+        position, anywhere = first + len(records), False
+
+
+def _whole(lake: Lake, topic: Topic, start: int, end: int, anywhere: bool) -> None:
+    """Check by name that the lake's files hold `start`..`end` without a hole."""
+    position = start
+    for file in lake.files(topic):
+        if file.last < position or file.first >= end:
+            continue
+        if file.first > position and not anywhere:
+            raise _gap(topic, position, file.first)
+        position, anywhere = file.last + 1, False
+
+
+def _gap(topic: Topic, missing: int, found: int) -> NearlineError:
+    remedy = f"records up to {found} are gone; restore their lake files, or start at {found}"
+    return NearlineError(f"{topic} offset", missing, remedy)

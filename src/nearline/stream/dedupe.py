@@ -1,0 +1,59 @@
+"""Duplicates: event ids of the last 24 hours, by 64-bit key, in tiles of six hours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nearline.schema.clock import HOUR
+from nearline.schema.components import Arrays
+from nearline.schema.ids import keys
+from nearline.stores.key_index import KeyIndex
+
+WIDTH = 6 * HOUR
+
+
+class Duplicates:
+    """Which event ids have been seen within the horizon.
+
+    Keys have 64 bits: among ten million ids, the chance that any new one is taken for a duplicate is about 3e-6.
+
+    Args:
+        horizon: ms for which an id counts once, rounded up to tiles of six hours.
+    """
+
+    def __init__(self, horizon: int = 24 * HOUR) -> None:
+        self.tiles = -(-horizon // WIDTH) + 1
+        self._seen: dict[int, KeyIndex] = {}
+
+    def fresh(self, event_ids: Sequence[str], now: int) -> NDArray[np.bool_]:
+        """Return which ids are new at `now` (ms UTC), `[n] bool`; the second of two equal ones is not."""
+        found = keys(event_ids)
+        new = np.ones(len(found), np.bool_)
+        for tile in [tile for tile in self._seen if tile <= now // WIDTH - self.tiles]:
+            del self._seen[tile]
+        for index in self._seen.values():
+            new &= index.find(found) < 0
+        _, first = np.unique(found, return_index=True)
+        once = np.zeros(len(found), np.bool_)
+        once[first] = True
+        return new & once
+
+    def add(self, event_ids: Sequence[str], now: int) -> None:
+        """Remember ids that were made durable at `now` (ms UTC)."""
+        index = self._seen.setdefault(int(now // WIDTH), KeyIndex())
+        index.intern(keys(event_ids))
+
+    def dump(self) -> Arrays:
+        """Return the ids by tile."""
+        return {f"duplicates.{tile}": index.keys for tile, index in self._seen.items()}
+
+    def load(self, arrays: Arrays) -> None:
+        """Continue from what `dump` returned."""
+        self._seen = {}
+        for name, array in arrays.items():
+            if name.startswith("duplicates."):
+                index = self._seen[int(name.split(".")[1])] = KeyIndex()
+                index.intern(array)

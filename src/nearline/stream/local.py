@@ -1,0 +1,94 @@
+"""The stream in this process: log and lake become online state; after a crash, snapshot and the rest of the log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from nearline.app.tenant import Tenant
+from nearline.schema.clock import DAY, HOUR
+from nearline.schema.event import Record
+from nearline.schema.item import Item
+from nearline.stores.encode import events_from_records
+from nearline.stores.history import history, iter_records
+from nearline.stores.log import Log
+from nearline.stores.snapshots import SnapshotInfo
+from nearline.stores.world import OnlineWorld
+from nearline.stream.dedupe import Duplicates
+
+DELETED = "delete"
+
+
+class LocalStream:
+    """One tenant's folds, duplicates and catalogue, moved by records in offset order.
+
+    Args:
+        tenant: whose.
+        world: what is moved; new and empty by default.
+    """
+
+    def __init__(self, tenant: Tenant, world: OnlineWorld | None = None) -> None:
+        self.tenant, self.world = tenant, world or tenant.world()
+        self.duplicates = Duplicates(tenant.settings.state.dedupe_hours * HOUR)
+
+    def apply(self, first_offset: int, records: Sequence[Record]) -> None:
+        """Fold records of `user_events`."""
+        self.world.apply(events_from_records(records, first_offset, self.tenant.kinds))
+
+    def apply_items(self, first_offset: int, records: Sequence[Record]) -> None:
+        """Move the catalogue by records of `item_events`."""
+        pending: list[Item] = []
+        for record in records:
+            if record.event_type == DELETED:
+                self.world.catalog.put(pending)
+                pending = []
+                self.world.catalog.withdraw(record.item_id)
+            else:
+                pending.append(msgspec.json.decode(record.context, type=Item))
+        if pending:
+            self.world.catalog.put(pending)
+        self.world.catalog.offset = first_offset + len(records)
+
+    def restore(self, log: Log) -> int:
+        """Bring state up to the log's end: newest snapshot, then lake and log; return events replayed."""
+        found = self.tenant.snapshots.newest(self.tenant.feature_set)
+        if found is not None:
+            info, arrays = found
+            self.world.state.load(arrays)
+            self.world.catalog.sync()
+            self.world.catalog.put(info.items)
+            self.world.catalog.offset = info.item_events
+            self.duplicates.load(arrays)
+        return self.follow(log)
+
+    def follow(self, log: Log) -> int:
+        """Fold what lake and log hold beyond the state; return the number of events."""
+        tenant, start = self.tenant, self.world.state.offset
+        for first, records in iter_records(log, tenant.lake, "item_events", self.world.catalog.offset):
+            self.apply_items(first, records)
+        for events in history(log, tenant.lake, "user_events", start, kinds=tenant.kinds):
+            self.world.apply(events)
+        horizon = tenant.clock.now() - tenant.settings.state.dedupe_hours * HOUR
+        known = max(start, log.offset_at("user_events", horizon))
+        while True:
+            first, records = log.read("user_events", known, 10_000)
+            if not records:
+                return self.world.state.offset - start
+            self.duplicates.add([r.event_id for r in records if r.event_id], records[-1].ingested_at)
+            known = first + len(records)
+
+    def save(self) -> None:
+        """Write a snapshot of this moment."""
+        catalog = self.world.catalog
+        info = SnapshotInfo(
+            self.tenant.feature_set, self.world.state.offset, catalog.offset, list(catalog.items.values())
+        )
+        arrays: dict[str, Any] = self.world.state.dump() | self.duplicates.dump()
+        self.tenant.snapshots.save(info, arrays)
+
+
+def expiry(tenant: Tenant) -> tuple[int, int]:
+    """Return retention of log and lake in ms."""
+    return tenant.settings.retention.log_days * DAY, tenant.settings.retention.lake_days * DAY
