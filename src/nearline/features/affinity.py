@@ -17,6 +17,7 @@ from nearline.schema.event import EVENT, Events, Role
 from nearline.schema.kernel import f4, i4, i8, inline, kernel, record, u1, u4
 
 EXPOSURE, SEARCH = int(Role.EXPOSURE), int(Role.SEARCH)
+MOST = (1 << 31) - 1
 
 
 @inline
@@ -30,10 +31,10 @@ def _add(keys: Any, weights: Any, slot: int, key: int, weight: int) -> None:
         if weights[slot, j] < weights[slot, lightest]:
             lightest = j
     if found >= 0:
-        weights[slot, found] = max(0, weights[slot, found] + weight)
+        weights[slot, found] = min(MOST, max(0, weights[slot, found] + weight))
     elif weight > 0:
         keys[slot, lightest] = key
-        weights[slot, lightest] += weight
+        weights[slot, lightest] = min(MOST, weights[slot, lightest] + weight)
 
 
 @kernel(u4[:, :], i4[:, :], u4[:, :], i4[:, :], i8[:], i4[:], i4[::1], record(EVENT), u1[::1])

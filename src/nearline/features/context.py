@@ -65,7 +65,7 @@ def _age(
 
 
 class ItemAgeFeature:
-    """Days since a candidate was created, and hours since anyone touched it; NaN where unknown."""
+    """Days since a candidate was created, and hours since its last event (exposures too); NaN where unknown."""
 
     name = "item_age"
     columns = ("item_days", "item_idle_hours")

@@ -63,11 +63,18 @@ class LastItemsFold:
         _update(rows["items"], rows["categories"], batch.users, batch.items, batch.events, batch.reset)
 
 
-@kernel(u4[::1], i4[::1], u4[::1], f4[:, ::1])
-def _read(recent: NDArray[np.uint32], items: I32, category: NDArray[np.uint32], out: F32) -> None:
+@kernel(u8[::1], u4[::1], i4[::1], u4[::1], f4[:, ::1])
+def _read(
+    touched: NDArray[np.uint64],
+    recent: NDArray[np.uint32],
+    items: I32,
+    category: NDArray[np.uint32],
+    out: F32,
+) -> None:
+    # By item, not by category: an item without one takes its place among the last too.
     n = 0
-    for j in range(len(recent)):
-        if recent[j] != 0:
+    for j in range(len(touched)):
+        if touched[j] != 0:
             n += 1
     for i in range(len(items)):
         own = category[items[i]]
@@ -91,5 +98,5 @@ class LastItemsFeature:
 
     def read(self, context: ReadContext, out: F32) -> None:
         """Fill `[2, n] float32`."""
-        recent = context.user.rows["last_items"]["categories"][0]
-        _read(recent, context.candidates.items, context.columns.category, out)
+        row = context.user.rows["last_items"][0]
+        _read(row["items"], row["categories"], context.candidates.items, context.columns.category, out)

@@ -38,6 +38,8 @@ def _update(
         if slot < 0:
             continue
         event: Any = events[i]
+        if event.kind >= len(item_ms):
+            continue
         for scope in range(2):
             length = item_ms[event.kind] if scope == 0 else category_ms[event.kind]
             key = event.item if scope == 0 else np.uint64(event.category)
@@ -66,6 +68,9 @@ def _update(
                     for j in range(count):
                         keys[tail[0] + j] = keys[start + j]
                         until[tail[0] + j] = until[start + j]
+                        # Nothing stays behind: `forget` clears only the place in use.
+                        keys[start + j] = 0
+                        until[start + j] = 0
                     start = tail[0]
                     tail[0] += grown
                     index[slot, 0] = start
@@ -90,6 +95,7 @@ class SuppressionLists:
 
     def __init__(self, kinds: Kinds) -> None:
         self.kinds = kinds
+        self.users = 0
         self.index = np.zeros((0, 3), np.int64)
         self.keys = np.zeros(1024, np.uint64)
         self.until = np.zeros(1024, np.int64)
@@ -97,8 +103,11 @@ class SuppressionLists:
 
     def update(self, batch: FoldBatch) -> None:
         """Enter what each event suppresses."""
-        if len(batch.users) and (highest := int(batch.users.max())) >= len(self.index):
-            self.index = _grow(self.index, highest + 1)
+        if not len(batch.users):
+            return
+        self.users = max(self.users, int(batch.users.max()) + 1)
+        if self.users > len(self.index):
+            self.index = _grow(self.index, self.users)
         done, kinds = 0, self.kinds
         while True:
             done = _update(
@@ -125,21 +134,22 @@ class SuppressionLists:
         return self.keys[start : start + count], self.until[start : start + count]
 
     def forget(self, user: int) -> None:
-        """Empty a visitor's list, its bytes too."""
+        """Empty a visitor's list, its bytes too; its place is not used again."""
         if 0 <= user < len(self.index):
             start, count, _ = self.index[user]
             self.keys[start : start + count] = 0
             self.until[start : start + count] = 0
-            self.index[user, 1] = 0
+            self.index[user] = 0
 
     def dump(self) -> Arrays:
         """Return the lists as arrays."""
         end = int(self.tail[0])
-        return {"index": self.index, "keys": self.keys[:end], "until": self.until[:end]}
+        return {"index": self.index[: self.users], "keys": self.keys[:end], "until": self.until[:end]}
 
     def load(self, arrays: Arrays) -> None:
         """Continue from what `dump` returned."""
-        self.index = np.ascontiguousarray(arrays["index"])
+        self.index = np.array(arrays["index"])
+        self.users = len(self.index)
         self.tail[0] = len(arrays["keys"])
         self.keys = _grow(arrays["keys"], len(arrays["keys"]) + 1024)
         self.until = _grow(arrays["until"], len(self.keys))

@@ -1,4 +1,4 @@
-"""Totals: an item's counts, ratings and first and last event, over all time; and a visitor's means."""
+"""Totals: an item's counts, ratings and last event, over all time; and a visitor's means."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CLICK = int(Role.CLICK)
 ITEM_TOTALS: np.dtype[np.void] = np.dtype(
     [("counts", "<i4", (ROLES,)), ("ratings", "<i4"), ("pad", "<i4"), ("rating", "<i8"), ("last", "<i8")]
 )
-"""counts by role; ratings: how many; rating: their sum in hundredths; last: ms UTC."""
+"""counts by role; ratings: how many; rating: their sum in hundredths; last: of any event, ms UTC."""
 USER_TOTALS: np.dtype[np.void] = np.dtype(
     [("rating", "<i8"), ("value", "<i8"), ("ratings", "<i4"), ("values", "<i4")]
 )

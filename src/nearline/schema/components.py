@@ -228,13 +228,15 @@ class Source(Protocol):
     """One way to find candidates: fit in batch, update in stream, fetch while serving.
 
     A source that learns in batch returns arrays from `fit` and reads them back in `load`; one that moves with events
-    lists its state in `state`.
+    lists its state in `state`. `reason` is the type of its explanations and `template` their words, where `{title}` stands for
+    the item that led there.
     """
 
     name: str
     quota: int
     time_based: bool
     reason: ClassVar[str]
+    template: ClassVar[str]
     folds: tuple[Fold, ...]
     state: tuple[Stateful, ...]
 

@@ -11,7 +11,9 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-_hash = xxhash.xxh3_64_intdigest
+
+def _hash(identifier: str) -> int:
+    return xxhash.xxh3_64_intdigest(identifier.encode())
 
 
 def key(identifier: str) -> int:

@@ -47,6 +47,7 @@ class AlsSource:
 
     name = "als"
     reason: ClassVar[str] = "similar_taste"
+    template: ClassVar[str] = "People with your taste, after {title}"
     time_based = False
 
     def __init__(

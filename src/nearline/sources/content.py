@@ -76,6 +76,7 @@ class ContentSource:
 
     name = "content"
     reason: ClassVar[str] = "shares_attributes"
+    template: ClassVar[str] = "Shares attributes with {title}"
     time_based = False
 
     def __init__(self, quota: int = 100, ask: int = 10, decay: float = 0.8) -> None:

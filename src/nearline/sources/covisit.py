@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from nearline.features.history import HistoryFold, recent_slots
 from nearline.schema.candidates import F32, I32, NOTHING, Retrieved
 from nearline.schema.components import ALL_EXPIRED, Arrays, FitData, Fold, FoldBatch, Stateful, UserState, World
+from nearline.schema.errors import NearlineError
 from nearline.schema.event import EVENT, Events, Role
 from nearline.schema.ids import key
 from nearline.schema.kernel import f4, i4, i8, inline, kernel, record, u1
@@ -25,6 +26,7 @@ from nearline.sources.top import top
 UNIT = 720
 """Weight of the direct successor; lag n weighs UNIT // n."""
 _FIRST, _EMPTY = 8, -1
+MOST = (1 << 31) - 1
 CLICK, CONVERSION, VIEW = int(Role.CLICK), int(Role.CONVERSION), int(Role.VIEW)
 
 
@@ -109,7 +111,7 @@ def _update(
                         continue
                 neighbours[place] = item
                 index[before, 1] += 1
-            weights[place] += UNIT // (lag + 1)
+            weights[place] = min(MOST, weights[place] + UNIT // (lag + 1))
             index[before, 3] += UNIT // (lag + 1)
         for lag in range(window - 1, 0, -1):
             recent[user, lag] = recent[user, lag - 1]
@@ -122,13 +124,19 @@ class CovisitTables:
 
     Args:
         window: how many items back an event still counts for.
-        limit: places of the largest table, a power of two; three quarters are used.
+        limit: places of the largest table, a power of two from 8 on; three quarters are used.
+
+    Raises:
+        NearlineError: on such a limit the tables would run over their room.
     """
 
     name = "covisit"
 
     def __init__(self, window: int = 10, limit: int = 1024) -> None:
+        if limit < _FIRST or limit & (limit - 1):
+            raise NearlineError("CovisitTables.limit", limit, "give a power of two from 8 on")
         self.window, self.limit = window, limit
+        self.users = self.items = 0
         self.recent = np.zeros((0, window), np.int32)
         self.index = np.zeros((0, 4), np.int64)
         self.neighbours = np.full(4 * window * limit, _EMPTY, np.int32)
@@ -139,8 +147,9 @@ class CovisitTables:
         """Count each event as the successor of its visitor's last items."""
         if not len(batch.users):
             return
-        self.recent = _room(self.recent, int(batch.users.max()) + 1)
-        self.index = _room(self.index, int(batch.items.max()) + 1)
+        self.users = max(self.users, int(batch.users.max()) + 1)
+        self.items = max(self.items, int(batch.items.max()) + 1)
+        self.recent, self.index = _room(self.recent, self.users), _room(self.index, self.items)
         done = 0
         while True:
             done = _update(
@@ -172,15 +181,16 @@ class CovisitTables:
         """Return the tables as arrays."""
         end = int(self.tail[0])
         return {
-            "recent": self.recent,
-            "index": self.index,
+            "recent": self.recent[: self.users],
+            "index": self.index[: self.items],
             "neighbours": self.neighbours[:end],
             "weights": self.weights[:end],
         }
 
     def load(self, arrays: Arrays) -> None:
         """Continue from what `dump` returned."""
-        self.recent, self.index = np.ascontiguousarray(arrays["recent"]), np.ascontiguousarray(arrays["index"])
+        self.recent, self.index = np.array(arrays["recent"]), np.array(arrays["index"])
+        self.users, self.items = len(self.recent), len(self.index)
         self.tail[0] = end = len(arrays["neighbours"])
         size = end + 4 * self.window * self.limit
         self.neighbours, self.weights = np.full(size, _EMPTY, np.int32), np.zeros(size, np.int32)
@@ -254,6 +264,7 @@ class CovisitSource:
 
     name = "covisit"
     reason: ClassVar[str] = "because_you_viewed"
+    template: ClassVar[str] = "Because you viewed {title}"
     time_based = False
 
     def __init__(self, quota: int = 200, window: int = 10, ask: int = 20, decay: float = 0.8, limit: int = 1024) -> None:
@@ -269,8 +280,11 @@ class CovisitSource:
         return {}
 
     def bind(self, world: World, arrays: Arrays) -> None:
-        """Read this world's histories."""
+        """Read this world's histories, and its tables: sources that ask differently share one."""
         self._world = world
+        tables = world.parts[self.tables.name]
+        assert isinstance(tables, CovisitTables)
+        self.tables = tables
 
     def fetch(self, query: Query, user: UserState, limit: int) -> Retrieved:
         """Return the strongest successors of the last items, and of the page's item."""

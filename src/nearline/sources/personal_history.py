@@ -22,6 +22,7 @@ class PersonalHistorySource:
 
     name = "history"
     reason: ClassVar[str] = "from_your_history"
+    template: ClassVar[str] = "Pick up where you left off"
     time_based = False
 
     def __init__(self, quota: int = 100, half_life: float = 48.0) -> None:

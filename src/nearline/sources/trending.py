@@ -28,6 +28,7 @@ class TrendingSource:
 
     name = "trending"
     reason: ClassVar[str] = "trending"
+    template: ClassVar[str] = "Trending now"
     time_based = False
 
     def __init__(

@@ -31,7 +31,7 @@ class ArchiveReport:
 def archive(
     log: Log, lake: Lake, clock: Clock, chunk: int = CHUNK, min_records: int = 1, max_age_ms: int = 0
 ) -> ArchiveReport:
-    """Copy what the log holds beyond the lake's end; the lake's file names say what is done, so nothing repeats.
+    """Copy what the log holds beyond the lake's end; file names say what is done, so nothing repeats.
 
     Runs beside the writer, with a read-only log.
 
@@ -81,14 +81,12 @@ def trim_archived(log: Log, lake: Lake, clock: Clock, retention_ms: int) -> dict
 
 
 def check(log: Log, lake: Lake, topic: Topic) -> None:
-    """Refuse a log that ends before the lake: its next records would take offsets that the lake has given away.
+    """Refuse a log that ends before the lake: its next records would get offsets that are taken.
 
     Raises:
         NearlineError: it does, because it is new or because a power cut took a relaxed log's tail.
     """
     archived, end = lake.end(topic), log.end(topic)
     if end < archived:
-        remedy = (
-            f"the lake already holds {topic} up to {archived}; call set_end({topic!r}, {archived}) on the log"
-        )
+        remedy = f"the lake already holds {topic} up to {archived}; call set_end on the log"
         raise NearlineError("log end", end, remedy)

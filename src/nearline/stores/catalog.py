@@ -12,11 +12,16 @@ from numpy.typing import NDArray
 
 from nearline.schema.components import ItemColumns
 from nearline.schema.errors import NearlineError
+from nearline.schema.event import Record
 from nearline.schema.ids import key, key32
 from nearline.schema.item import Item
 from nearline.stores.state import MemoryState
 
 _encode = msgspec.json.Encoder().encode
+
+
+DELETED = "delete"
+"""Event type of `item_events` that withdraws an item; every other one carries the item whole."""
 
 
 class Metadata(msgspec.Struct, omit_defaults=True):
@@ -141,3 +146,15 @@ def _columns(n: int) -> ItemColumns:
         created=np.zeros(n, np.int64),
         available=np.zeros(n, np.bool_),
     )
+
+
+def replay_catalog(pages: Iterable[tuple[int, list[Record]]]) -> list[Item]:
+    """Return the items that `item_events` leave, in order of first registration."""
+    items: dict[str, Item] = {}
+    for _, records in pages:
+        for record in records:
+            if record.event_type == DELETED:
+                items.pop(record.item_id, None)
+            else:
+                items[record.item_id] = msgspec.json.decode(record.context, type=Item)
+    return list(items.values())

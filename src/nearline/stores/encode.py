@@ -140,10 +140,10 @@ def records_from_table(table: pa.Table) -> list[Record]:
 
 
 def complete(table: pa.Table, topic: Topic, first_offset: int, tenant: str) -> pa.Table:
-    """Return rows with all columns of the lake: offsets from `first_offset` on, keys, blanks where none was given.
+    """Return rows with all columns of the lake: offsets from `first_offset` on, keys, and blanks.
 
-    Ids may be integers and times Arrow timestamps; null strings become "". `ingested_at` is `timestamp` where it is
-    missing, `dwell_ms` comes from `dwell_time` where that alone is given.
+    Ids may be integers and times Arrow timestamps; null strings become "". `ingested_at` is `timestamp` where
+    it is missing, `dwell_ms` comes from `dwell_time` where that alone is given.
 
     Raises:
         NearlineError: a column that the lake doesn't have, or no timestamp.
@@ -240,9 +240,9 @@ def _numbers(
 def _fixed(values: NDArray[np.float64], unit: int, limit: int) -> NDArray[np.int64]:
     """Return values in whole parts of `1 / unit`, missing 0, held to +-limit."""
     with np.errstate(over="ignore"):
-        scaled = np.nan_to_num(np.rint(values * unit), nan=0.0, posinf=limit, neginf=-limit)
-    whole: NDArray[np.int64] = np.clip(scaled, -limit, limit).astype(np.int64)
-    return whole
+        scaled = np.rint(values * unit)
+    scaled[np.isnan(scaled)] = 0.0
+    return np.minimum(np.maximum(scaled, -limit), limit).astype(np.int64)
 
 
 def _floats(column: pa.ChunkedArray) -> NDArray[np.float64]:

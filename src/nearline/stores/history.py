@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -50,14 +51,14 @@ def iter_records(log: Log, lake: Lake, topic: Topic, start: int = 0) -> Iterator
             continue
         offsets, records = piece["offset"].to_numpy(), records_from_table(piece)
         cuts = [0, *(np.flatnonzero(np.diff(offsets) != 1) + 1).tolist(), len(records)]
-        for a, b in zip(cuts[:-1], cuts[1:], strict=True):
+        for a, b in pairwise(cuts):
             yield int(offsets[a]), records[a:b]
 
 
 def _pieces(
     log: Log, lake: Lake, topic: Topic, start: int, columns: tuple[str, ...]
 ) -> Iterator[pa.Table | tuple[int, list[Record]]]:
-    """Yield tables from the lake, then pages from the log; back to the lake when the log was trimmed meanwhile."""
+    """Yield tables from the lake, then pages of the log; back to the lake if the log was trimmed since."""
     position, anywhere = start, start == 0
     while True:
         end = lake.end(topic)

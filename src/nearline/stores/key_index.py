@@ -41,9 +41,9 @@ def _intern(table: Keys, slots: I32, order: Keys, keys: Keys, used: int, out: I3
         while table[place] != 0 and table[place] != key:
             place = (place + np.uint64(1)) & mask
         if table[place] == 0:
-            table[place] = key
             slots[place] = used
             order[used] = key
+            table[place] = key
             used += 1
         out[i] = slots[place]
     return used
@@ -58,10 +58,12 @@ class KeyIndex:
 
     def _allocate(self, size: int) -> None:
         previous = self._order[: self._used] if self._used else np.zeros(0, np.uint64)
-        self._table = np.zeros(size, np.uint64)
-        self._slots = np.zeros(size, np.int32)
-        self._order = np.zeros(size // 2, np.uint64)
-        _intern(self._table, self._slots, self._order, previous, 0, np.empty(len(previous), np.int32))
+        table, slots = np.zeros(size, np.uint64), np.zeros(size, np.int32)
+        order = np.zeros(size // 2, np.uint64)
+        _intern(table, slots, order, previous, 0, np.empty(len(previous), np.int32))
+        # One assignment, when it is full: a reader in another thread sees the old table or the new one, whole.
+        self._table = table, slots
+        self._order = order
 
     def __len__(self) -> int:
         """Return the number of keys."""
@@ -75,7 +77,8 @@ class KeyIndex:
     def find(self, keys: NDArray[Any]) -> I32:
         """Return slots, -1 where unknown, `[n] int32`."""
         out = np.empty(len(keys), np.int32)
-        _find(self._table, self._slots, np.ascontiguousarray(keys, np.uint64), out)
+        table, slots = self._table
+        _find(table, slots, np.ascontiguousarray(keys, np.uint64), out)
         return out
 
     def find_one(self, key: int) -> int:
@@ -91,7 +94,7 @@ class KeyIndex:
             if need > len(self._order):
                 self._allocate(1 << int(np.ceil(np.log2(need * 2 + 2))))
         out = np.empty(len(keys), np.int32)
-        self._used = _intern(
-            self._table, self._slots, self._order, np.ascontiguousarray(keys, np.uint64), self._used, out
-        )
+        table, slots = self._table
+        wanted = np.ascontiguousarray(keys, np.uint64)
+        self._used = _intern(table, slots, self._order, wanted, self._used, out)
         return out

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +20,12 @@ import pyarrow.parquet as pq
 from nearline.schema.clock import DAY
 from nearline.schema.errors import NearlineError, StoreUnavailableError
 from nearline.schema.event import ERASE, TOPICS, Record, Topic
-from nearline.stores.encode import ALIASES, SCHEMA, complete, table_from_records
+from nearline.stores.encode import ALIASES, SCHEMA, complete, records_from_table, table_from_records
 
 _DELTA = ("offset", "ingested_at", "timestamp")
 ROWS = 131_072
+records = records_from_table
+"""Rows of the lake as the records they were."""
 _FILE = re.compile(r"(\d+)-(\d+)\.parquet")
 
 
@@ -39,8 +42,9 @@ class LakeFile:
 class Lake:
     """Archived topics of one tenant.
 
-    Files join without holes or overlaps, and dates never go back: a record appended after the clock was set back
-    goes to the latest date there is. Writers of several processes take turns at a lock file; readers need none.
+    Files join without holes or overlaps, and dates never go back: a record appended after the clock was set
+    back goes to the latest date there is. Writers in several processes take
+    turns at a lock; readers need none.
 
     Args:
         root: folder of all tenants.
@@ -66,11 +70,11 @@ class Lake:
         return newest.last + 1 if newest else 0
 
     def write(self, topic: Topic, first_offset: int, records: Sequence[Record]) -> int:
-        """Archive consecutive records; those archived before are skipped. Return the new end.
+        """Archive consecutive records, skipping those archived before; return the new end.
 
         Raises:
             NearlineError: records between the lake's end and `first_offset` are missing.
-            StoreUnavailableError: disk full or failing; what was renamed into place counts, the rest does not.
+            StoreUnavailableError: disk full or failing; whole files count, the rest does not.
         """
         with self._locked():
             newest = self._newest(topic)
@@ -188,7 +192,7 @@ class Lake:
         days = np.maximum.accumulate(table["ingested_at"].to_numpy() // DAY)
         days = np.maximum(days, newest.day if newest else days[0])
         cuts = [0, *(np.flatnonzero(np.diff(days)) + 1).tolist(), len(days)]
-        for a, b in zip(cuts[:-1], cuts[1:], strict=True):
+        for a, b in pairwise(cuts):
             date = datetime.fromtimestamp(int(days[a]) * DAY / 1000, UTC).strftime("%Y-%m-%d")
             name = f"{first + a:015d}-{first + b - 1:015d}.parquet"
             self._replace(self.folder / topic / f"date={date}" / name, table.slice(a, b - a))

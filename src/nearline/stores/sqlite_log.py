@@ -19,7 +19,7 @@ from nearline.schema.event import Record, Topic
 Durability = Literal["fsync", "relaxed"]
 
 VERSION = 1
-BUSY_MS = 250
+BUSY = 0.25
 PAGE_BATCHES = 256
 TRIM_BATCHES = 500
 SCHEMA = """
@@ -33,12 +33,18 @@ CREATE TABLE consumers (
     consumer TEXT NOT NULL, topic TEXT NOT NULL, next INTEGER NOT NULL, PRIMARY KEY (consumer, topic)
 ) WITHOUT ROWID;
 """
+SET_END = "INSERT OR REPLACE INTO ends VALUES (?, ?)"
 PAGE = """
 SELECT first_offset, count, payload FROM batches
 WHERE topic = ?1 AND first_offset >= coalesce(
     (SELECT max(first_offset) FROM batches WHERE topic = ?1 AND first_offset <= ?2), 0)
 ORDER BY first_offset LIMIT ?3
 """
+START = """SELECT coalesce((SELECT min(first_offset) FROM batches WHERE topic = ?1),
+                       (SELECT next FROM ends WHERE topic = ?1))"""
+OFFSET_AT = """SELECT coalesce((SELECT first_offset FROM batches WHERE topic = ?1 AND last_ingested >= ?2
+                                ORDER BY first_offset LIMIT 1),
+                           (SELECT next FROM ends WHERE topic = ?1))"""
 
 
 class SqliteLog:
@@ -73,7 +79,7 @@ class SqliteLog:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 self._lock = _exclusive(self.path)
                 self._writer = self._create()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, StoreUnavailableError) as error:
             self.close()
             remedy = f"name a Nearline log; SQLite says: {error}"
             raise NearlineError("log.path", str(path), remedy) from error
@@ -87,41 +93,28 @@ class SqliteLog:
         Raises:
             StoreUnavailableError: disk full, locked or failing; nothing was written.
         """
-        rows = [
-            (
-                topic,
-                len(records),
-                records[0].ingested_at,
-                max(r.ingested_at for r in records),
-                self._encode(records),
-            )
-            for topic, records in batches.items()
-            if records
-        ]
+        payloads = {topic: self._encode(records) for topic, records in batches.items()}
         firsts: dict[Topic, int] = {}
-        if len(rows) < len(batches):
-            firsts = {topic: self.end(topic) for topic, records in batches.items() if not records}
-        if not rows:
-            return firsts
         with self._transaction() as connection:
-            for topic, count, first_ingested, last_ingested, payload in rows:
+            for topic, records in batches.items():
                 first = firsts[topic] = _end(connection, topic)
-                connection.execute(
-                    "INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?)",
-                    (topic, first, count, first_ingested, last_ingested, payload),
-                )
-                connection.execute("INSERT OR REPLACE INTO ends VALUES (?, ?)", (topic, first + count))
+                if not records:
+                    continue
+                oldest, newest = records[0].ingested_at, max(r.ingested_at for r in records)
+                row = (topic, first, len(records), oldest, newest, payloads[topic])
+                connection.execute("INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?)", row)
+                connection.execute(SET_END, (topic, first + len(records)))
         return firsts
 
     def read(self, topic: Topic, start: int, limit: int) -> tuple[int, list[Record]]:
-        """Return the offset of the first record and up to `limit` consecutive records from `start` on."""
+        """Return up to `limit` consecutive records from `start` on, after the offset of the first."""
         records: list[Record] = []
         first = following = start
         while len(records) < limit:
             with self._reader() as connection:
                 page = _page(connection, topic, following, limit - len(records))
                 if not page and not records:
-                    first = max(start, _start(connection, topic))
+                    first = max(start, _number(connection, START, topic))
             before = following
             for batch_first, count, payload in page:
                 if batch_first + count <= following:
@@ -142,7 +135,7 @@ class SqliteLog:
     def start(self, topic: Topic) -> int:
         """Return the offset of the first record kept, or the end where none is."""
         with self._reader() as connection:
-            return _start(connection, topic)
+            return _number(connection, START, topic)
 
     def end(self, topic: Topic) -> int:
         """Return the offset that the next record gets."""
@@ -159,15 +152,12 @@ class SqliteLog:
             end = _end(connection, topic)
             if offset < end:
                 raise NearlineError("offset", offset, f"the end of {topic} only moves forward, from {end}")
-            connection.execute("INSERT OR REPLACE INTO ends VALUES (?, ?)", (topic, offset))
+            connection.execute(SET_END, (topic, offset))
 
     def offset_at(self, topic: Topic, ms: int) -> int:
         """Return where the first batch starts that holds a record ingested at `ms` or later, or the end."""
-        query = """SELECT first_offset FROM batches WHERE topic = ? AND last_ingested >= ?
-                   ORDER BY first_offset LIMIT 1"""
         with self._reader() as connection:
-            row = connection.execute(query, (topic, ms)).fetchone()
-            return int(row[0]) if row else _end(connection, topic)
+            return _number(connection, OFFSET_AT, topic, ms)
 
     def commit(self, consumer: str, topic: Topic, offset: int) -> None:
         """Remember durably that `consumer` is done with everything below `offset`."""
@@ -176,10 +166,9 @@ class SqliteLog:
 
     def committed(self, consumer: str, topic: Topic) -> int:
         """Return what `consumer` committed last, 0 for nothing."""
-        query = "SELECT next FROM consumers WHERE consumer = ? AND topic = ?"
         with self._reader() as connection:
-            row = connection.execute(query, (consumer, topic)).fetchone()
-            return int(row[0]) if row else 0
+            query = "SELECT next FROM consumers WHERE consumer = ? AND topic = ?"
+            return _number(connection, query, consumer, topic)
 
     def trim(self, topic: Topic, before: int) -> int:
         """Drop the whole batches below `before`, in steps between which appends pass; return the count."""
@@ -190,7 +179,7 @@ class SqliteLog:
             with self._transaction() as connection:
                 rows = connection.execute(query, (topic, before, before, TRIM_BATCHES)).fetchall()
                 connection.executemany("DELETE FROM batches WHERE rowid = ?", [(rowid,) for rowid, _ in rows])
-            dropped += sum(count for _, count in rows)
+            dropped += sum(int(count) for _, count in rows)
             if len(rows) < TRIM_BATCHES:
                 return dropped
 
@@ -209,8 +198,7 @@ class SqliteLog:
 
     def _open(self, mode: str) -> sqlite3.Connection:
         uri = f"{self.path.absolute().as_uri()}?mode={mode}"
-        wait = BUSY_MS / 1000
-        return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=wait)
+        return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=BUSY)
 
     def _create(self) -> sqlite3.Connection:
         connection = self._open("rwc")
@@ -218,7 +206,7 @@ class SqliteLog:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute(f"PRAGMA synchronous = {'FULL' if self.durability == 'fsync' else 'NORMAL'}")
             connection.execute("PRAGMA journal_size_limit = 67108864")
-            if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            if not _number(connection, "SELECT count(*) FROM sqlite_master"):
                 version = f"PRAGMA user_version = {VERSION};"
                 connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA} {version} COMMIT;")
             self._check_version(connection)
@@ -228,10 +216,10 @@ class SqliteLog:
         return connection
 
     def _check_version(self, connection: sqlite3.Connection) -> None:
-        found: int = connection.execute("PRAGMA user_version").fetchone()[0]
+        found = _number(connection, "PRAGMA user_version")
         if found != VERSION:
-            remedy = f"this Nearline reads version {VERSION}; use another file, or the Nearline that wrote it"
-            raise NearlineError("log.path", f"{self.path} (version {found})", remedy)
+            remedy = f"it has version {found}, this Nearline reads {VERSION}; use the one that wrote it"
+            raise NearlineError("log.path", str(self.path), remedy)
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -301,13 +289,11 @@ def _page(
 
 
 def _end(connection: sqlite3.Connection, topic: Topic) -> int:
-    with closing(connection.execute("SELECT next FROM ends WHERE topic = ?", (topic,))) as cursor:
-        row = cursor.fetchone()
-    return int(row[0]) if row else 0
+    return _number(connection, "SELECT next FROM ends WHERE topic = ?", topic)
 
 
-def _start(connection: sqlite3.Connection, topic: Topic) -> int:
-    query = "SELECT min(first_offset) FROM batches WHERE topic = ?"
-    with closing(connection.execute(query, (topic,))) as cursor:
+def _number(connection: sqlite3.Connection, query: str, *values: str | int) -> int:
+    """Return the number that one statement (so: one snapshot) finds, 0 for none."""
+    with closing(connection.execute(query, values)) as cursor:
         row = cursor.fetchone()
-    return int(row[0]) if row[0] is not None else _end(connection, topic)
+    return int(row[0] or 0) if row else 0

@@ -105,6 +105,9 @@ class MemoryState:
         if slot < 0:
             return UserState(-1, self._blank, -1)
         head = self.presence[slot : slot + 1].copy()
+        if len(head) == 0 or head["last"][0] == 0:
+            # Never seen, forgotten, or so new that there is no room for the rows yet.
+            return UserState(slot, self._blank, -1)
         gone = expired(head, now, self.hot_ttl, self.history_ttl)
         if gone == ALL_EXPIRED:
             return UserState(slot, self._blank, int(head["offset"][0]))
@@ -148,8 +151,9 @@ class MemoryState:
     def load(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Continue from what `dump` returned, by a state with the same folds."""
         self.users, self.items = KeyIndex(), KeyIndex()
-        self.users.intern(arrays["users"])
-        self.items.intern(arrays["items"])
+        # Copies: what was dumped may be another state's own arrays, or a file that can't be written.
+        self.users.intern(arrays["users"].copy())
+        self.items.intern(arrays["items"].copy())
         self.presence = np.zeros(0, PRESENCE)
         self.rows = {name: np.zeros(0, fold.dtype) for name, fold in self.folds.items()}
         self._make_room()
@@ -174,12 +178,13 @@ class MemoryState:
         return int(self.presence.nbytes + rows + sum(part.nbytes() for part in self.stateful.values()))
 
     def _make_room(self) -> None:
-        if len(self.users) > len(self.presence):
-            self.presence = _room(self.presence, len(self.users))
         for name, fold in self.folds.items():
             need = len(self.users) if fold.entity == "user" else len(self.items)
             if need > len(self.rows[name]):
                 self.rows[name] = _room(self.rows[name], need)
+        # Last, so that a reader who finds a visitor's head finds his rows too.
+        if len(self.users) > len(self.presence):
+            self.presence = _room(self.presence, len(self.users))
 
 
 def _room(rows: Rows, need: int) -> Rows:

@@ -11,14 +11,13 @@ from nearline.app.tenant import Tenant
 from nearline.schema.clock import DAY, HOUR
 from nearline.schema.event import Record
 from nearline.schema.item import Item
+from nearline.stores.catalog import DELETED
 from nearline.stores.encode import events_from_records
 from nearline.stores.history import history, iter_records
 from nearline.stores.log import Log
 from nearline.stores.snapshots import SnapshotInfo
 from nearline.stores.world import OnlineWorld
 from nearline.stream.dedupe import Duplicates
-
-DELETED = "delete"
 
 
 class LocalStream:

@@ -1,0 +1,83 @@
+"""Lessons from logged impressions: what was clicked or bought against what was seen and passed over.
+
+What was *seen* is reported (`seen` events), else assumed down to the deepest item touched; a list that nobody touched
+teaches nothing. Outcomes are joined by request_id within 24 hours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+import numpy as np
+
+from nearline.batch.replaying import Moment
+from nearline.batch.teaching import Lesson
+from nearline.schema.clock import DAY, SECOND
+from nearline.schema.event import Record, Role
+from nearline.schema.ids import keys, visitor_key
+from nearline.schema.kinds import Kinds
+from nearline.schema.query import Query
+from nearline.schema.served import Impression
+
+JOIN = DAY
+DWELL = 5 * SECOND
+"""An item left after less time than this was not what was wanted, ms."""
+
+
+@dataclass(slots=True)
+class _Touches:
+    """What became of one list: item to outcome places, items seen, items rejected."""
+
+    outcomes: dict[str, set[int]] = field(default_factory=dict)
+    seen: set[str] = field(default_factory=set)
+    rejected: set[str] = field(default_factory=set)
+
+
+def touches(records: Iterable[Record], kinds: Kinds, until: int) -> Mapping[str, _Touches]:
+    """Return what became of each list, by request_id, from `user_events` up to `until` (ms UTC)."""
+    found: dict[str, _Touches] = {}
+    for record in records:
+        place = kinds.place(record.event_type)
+        if not record.request_id or not record.item_id or record.timestamp > until or place == 0:
+            continue
+        touch = found.setdefault(record.request_id, _Touches())
+        role = int(kinds.role[place])
+        if role == Role.EXPOSURE:
+            touch.seen.add(record.item_id)
+        elif role == Role.NEGATIVE or (record.dwell_ms is not None and record.dwell_ms < DWELL):
+            touch.rejected.add(record.item_id)
+        elif place in kinds.outcomes:
+            touch.outcomes.setdefault(record.item_id, set()).add(kinds.outcomes.index(place))
+    return found
+
+
+def impression_lessons(
+    feedback: Iterable[Record], touched: Mapping[str, _Touches], kinds: Kinds, after: int, until: int
+) -> list[Lesson]:
+    """Return lessons from impressions made in (after, until] (ms UTC), in order of state offset."""
+    lessons: list[Lesson] = []
+    for record in feedback:
+        touch = touched.get(record.request_id)
+        if touch is None or not after < record.timestamp <= until:
+            continue
+        shown = msgspec.json.decode(record.context, type=Impression)
+        acted = set(touch.outcomes) | touch.rejected
+        deepest = max((rank for rank, item in enumerate(shown.items) if item in acted), default=-1)
+        if deepest < 0:
+            continue
+        seen = [
+            item for rank, item in enumerate(shown.items) if item in acted or (item in touch.seen if touch.seen else rank <= deepest)
+        ]
+        outcomes = np.zeros((len(seen), len(kinds.outcomes)), np.float32)
+        for row, item in enumerate(seen):
+            if item not in touch.rejected:
+                outcomes[row, list(touch.outcomes.get(item, ()))] = 1.0
+        visitor = visitor_key(record.user_id, record.session_id)
+        offset = shown.offset if shown.offset >= 0 else -1 - shown.offset
+        query = Query(
+            visitor, shown.now, surface=shown.surface, item_id=record.item_id, device=shown.device, limits=False, log=False
+        )
+        lessons.append(Lesson(Moment(offset, query, len(lessons)), keys(seen), outcomes, True))
+    return lessons

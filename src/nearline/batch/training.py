@@ -1,0 +1,230 @@
+"""Training: history → clean → split → fit → teach → judge → gate → publish."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from nearline.app.binding import build_pipeline
+from nearline.app.tenant import Tenant
+from nearline.batch.cleaning import clean
+from nearline.batch.gates import comparison_gate, coverage_gate, finite_gate, teaching_gate
+from nearline.batch.impressions import impression_lessons, touches
+from nearline.batch.judging import Verdict, judge
+from nearline.batch.popularity import PopularitySource
+from nearline.batch.replaying import replay
+from nearline.batch.splitting import TimeSplit, before, split_times
+from nearline.batch.teaching import Lesson, Teacher, lessons_in_order, sampled_lessons
+from nearline.pipeline.pipeline import Pipeline
+from nearline.rankers.logistic import LogisticRanker
+from nearline.schema.components import Arrays, Examples, FitData
+from nearline.schema.errors import NearlineError
+from nearline.schema.event import Events, concat
+from nearline.schema.ids import keys
+from nearline.stores.catalog import replay_catalog
+from nearline.stores.history import history, iter_records
+from nearline.stores.log import Log
+from nearline.stores.releases import Gate, Manifest, Release
+from nearline.stores.world import OnlineWorld
+
+Say = Callable[[str], None]
+ENOUGH = 200
+"""Lists with an outcome from which impressions teach instead of sampled events."""
+JUDGED = 1500
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a training came to: the manifest as it was or would have been published."""
+
+    manifest: Manifest
+    published: bool
+
+
+def train(tenant: Tenant, say: Say = lambda text: None, split: TimeSplit | None = None) -> Outcome:
+    """Train a release and publish it where every gate passes.
+
+    Args:
+        tenant: whose; its log is only read.
+        say: told about each step.
+        split: when to fit, teach and judge; by the settings when not given.
+
+    Raises:
+        NearlineError: there is nothing to learn from.
+    """
+    log = tenant.log(read_only=True)
+    try:
+        return _train(tenant, log, say, split)
+    finally:
+        log.close()
+
+
+def _train(tenant: Tenant, log: Log, say: Say, split: TimeSplit | None) -> Outcome:
+    settings, order_only = tenant.settings.train, tenant.meta.order_only
+    events = concat(list(history(log, tenant.lake, "user_events", kinds=tenant.kinds)))
+    if not len(events):
+        raise NearlineError("user_events", 0, "import a history or send events first")
+    cleaned, dropped = clean(events, order_only)
+    times = split or split_times(cleaned, settings, order_only)
+    cleaned = cleaned[cleaned["ts"] >= times.begin]
+    say(f"{len(cleaned):,} events to learn from; left out: {dropped or 'none'}")
+    world = tenant.world()
+    items = replay_catalog(iter_records(log, tenant.lake, "item_events"))
+    world.catalog.put(items)
+    data = FitData(
+        cleaned[before(cleaned, times.fitted)], keys(item.item_id for item in items), times.fitted, settings.seed
+    )
+    arrays: dict[str, Arrays] = {source.name: source.fit(data) for source in tenant.parts.sources}
+    say("sources fitted: " + (", ".join(name for name, own in arrays.items() if own) or "none"))
+    fitted = build_pipeline(tenant, world, arrays)
+    examples, taught_by = _teach(tenant, log, events, cleaned, times, fitted, say)
+    gates = [teaching_gate(examples)]
+    manifest = _manifest(tenant, times, len(cleaned), len(items), taught_by, dropped)
+    if not gates[0].passed:
+        return _refused(manifest, gates, say)
+    ranker, light = copy.copy(tenant.parts.ranker), LogisticRanker()
+    arrays[ranker.name] = ranker.fit(examples, settings.seed)
+    arrays[light.name] = light.fit(examples, settings.seed)
+    say(f"rankers taught on {len(examples.x):,} rows from {taught_by}")
+    verdicts = _judge(tenant, world, events, cleaned, times, arrays)
+    ours, popularity = verdicts["release"], verdicts["popularity"]
+    metrics = {name: verdict.metrics(len(items)) for name, verdict in verdicts.items()}
+    for name, values in metrics.items():
+        say(f"  {name:<12} NDCG@10 {values['ndcg@10']:.4f}  recall@10 {values['recall@10']:.4f}  coverage {values['coverage']:.3f}")
+    gates.append(finite_gate(np.concatenate(ours.scores) if ours.scores else np.empty(0, np.float32)))
+    gates.append(_against("popularity", ours, popularity))
+    compared = verdicts.get("in service")
+    if compared is not None:
+        gates.append(_against("the release in service", ours, compared))
+        gates.append(coverage_gate(metrics["release"]["coverage"], metrics["in service"]["coverage"]))
+    manifest = _with(manifest, metrics, gates)
+    if not all(gate.passed for gate in gates):
+        return _refused(manifest, gates, say)
+    tenant.releases.publish(manifest, arrays)
+    _export_embeddings(tenant, manifest.version, arrays)
+    say(f"published {manifest.version}")
+    return Outcome(manifest, True)
+
+
+def _teach(
+    tenant: Tenant, log: Log, events: Events, cleaned: Events, times: TimeSplit, fitted: Pipeline, say: Say
+) -> tuple[Examples, str]:
+    settings, kinds = tenant.settings.train, tenant.kinds
+    lessons = _logged_lessons(tenant, log, times)
+    taught_by = f"{len(lessons)} logged impressions"
+    if sum(1 for lesson in lessons if lesson.outcomes.any()) < ENOUGH:
+        lessons = sampled_lessons(cleaned, kinds, times.fitted, times.taught, settings.examples, settings.seed)
+        taught_by = f"{len(lessons)} sampled later events"
+    if len(lessons) > settings.examples:
+        chosen = np.random.default_rng(settings.seed).choice(len(lessons), settings.examples, replace=False)
+        lessons = [lessons[place] for place in np.sort(chosen).tolist()]
+    lessons = [_relabel(lesson, place) for place, lesson in enumerate(lessons)]
+    teacher = Teacher(fitted, tenant.app.outcomes, settings.seed)
+    upto = events[events["ts"] <= times.taught]
+    for done, moment in enumerate(replay(fitted.world, upto, lessons_in_order(lessons))):
+        teacher.take(lessons[moment.label])
+        if done % 5_000 == 4_999:
+            say(f"  {done + 1:,} of {len(lessons):,} lists read")
+    return teacher.examples(), taught_by
+
+
+def _logged_lessons(tenant: Tenant, log: Log, times: TimeSplit) -> list[Lesson]:
+    lake, kinds = tenant.lake, tenant.kinds
+    if not log.end("feedback"):
+        return []
+    shown = [r for _, records in iter_records(log, lake, "feedback") for r in records]
+    acted = (
+        r for _, records in iter_records(log, lake, "user_events") for r in records if r.request_id
+    )
+    return impression_lessons(shown, touches(acted, kinds, times.taught), kinds, times.fitted, times.taught)
+
+
+def _relabel(lesson: Lesson, place: int) -> Lesson:
+    moment = lesson.moment
+    return Lesson(type(moment)(moment.offset, moment.query, place), lesson.items, lesson.outcomes, lesson.complete)
+
+
+def _judge(
+    tenant: Tenant, world: OnlineWorld, events: Events, cleaned: Events, times: TimeSplit, arrays: dict[str, Arrays]
+) -> dict[str, Verdict]:
+    """Judge the new release, popularity and the release in service on the events after T1."""
+    seed = tenant.settings.train.seed
+    cases = sampled_lessons(cleaned, tenant.kinds, times.taught, times.end, JUDGED, seed)
+    pipelines = {
+        "release": build_pipeline(tenant, world, arrays, version="candidate"),
+        "popularity": _popularity(tenant, world),
+    }
+    version = tenant.releases.current()
+    if version:
+        try:
+            release: Release = tenant.releases.load(version, tenant.feature_set)
+            pipelines["in service"] = build_pipeline(tenant, world, release.arrays, version=version)
+        except NearlineError:
+            pass
+    return judge(world, events, cases, pipelines)
+
+
+def _popularity(tenant: Tenant, world: OnlineWorld) -> Pipeline:
+    plain = build_pipeline(tenant, world, {})
+    source = PopularitySource()
+    source.bind(world, {})
+    return Pipeline(
+        world, [source], tenant.features, None, None, plain.filters, [], plain.weights, plain.limits, plain.breakers
+    )
+
+
+def _against(name: str, ours: Verdict, theirs: Verdict) -> Gate:
+    return comparison_gate(f"not worse than {name}", np.array(ours.ndcg), np.array(theirs.ndcg))
+
+
+def _manifest(
+    tenant: Tenant, times: TimeSplit, events: int, items: int, taught_by: str, dropped: dict[str, int]
+) -> Manifest:
+    version = tenant.releases.next_version()
+    return Manifest(
+        version=version,
+        parent=tenant.releases.current(),
+        created_at=tenant.clock.now(),
+        application=tenant.app.name,
+        feature_set=tenant.feature_set,
+        features=list(tenant.features.names),
+        outcomes=list(tenant.app.outcomes),
+        items=items,
+        events=events,
+        fitted_until=times.fitted,
+        taught_until=times.taught,
+        evaluated_until=times.end,
+        examples=taught_by,
+        metrics={},
+        gates=[],
+        embedding_version=version,
+        dropped=dropped,
+    )
+
+
+def _with(manifest: Manifest, metrics: dict[str, dict[str, float]], gates: list[Gate]) -> Manifest:
+    return msgspec.structs.replace(manifest, metrics=metrics, gates=gates)
+
+
+def _refused(manifest: Manifest, gates: list[Gate], say: Say) -> Outcome:
+    for gate in gates:
+        if not gate.passed:
+            say(f"refused: {gate.name}: {gate.reason}")
+    return Outcome(_with(manifest, manifest.metrics, gates), False)
+
+
+def _export_embeddings(tenant: Tenant, version: str, arrays: dict[str, Arrays]) -> None:
+    """Write item vectors as Parquet beside the release: item_key uint64, vector list of float32."""
+    for name, own in arrays.items():
+        if "vectors" in own and "keys" in own:
+            width = own["vectors"].shape[1]
+            vectors = pa.FixedSizeListArray.from_arrays(pa.array(own["vectors"].ravel()), width)
+            folder = tenant.releases.folder / version / "embeddings"
+            folder.mkdir(exist_ok=True)
+            pq.write_table(pa.table({"item_key": own["keys"], "vector": vectors}), folder / f"{name}.parquet")

@@ -1,0 +1,224 @@
+"""The embedded engine: writer, worker and releases of one tenant behind the port that the HTTP layer calls."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from nearline.app.binding import build_pipeline
+from nearline.app.tenant import Tenant
+from nearline.pipeline.breaker import Breakers
+from nearline.pipeline.pipeline import Pipeline
+from nearline.schema.clock import Clock
+from nearline.schema.errors import NearlineError
+from nearline.schema.event import ERASE, Record
+from nearline.schema.ids import key, visitor_key
+from nearline.schema.item import Item
+from nearline.schema.query import Query
+from nearline.schema.served import Explanation, Served, ServedItem
+from nearline.serving.metrics import Metrics
+from nearline.serving.recommender import Recommender
+from nearline.serving.similar import Similar, similar_items
+from nearline.serving.user_view import user_view
+from nearline.serving.worker import Worker
+from nearline.stores.archive import trim_archived
+from nearline.stores.releases import Release
+from nearline.stores.catalog import DELETED
+from nearline.stream.local import LocalStream, expiry
+from nearline.stream.writer import Writer
+
+logger = logging.getLogger("nearline.engine")
+PAGES = 20_000
+"""Lists remembered so that `after=` can continue them."""
+
+
+class Engine:
+    """One tenant, running in this process.
+
+    Args:
+        tenant: whose.
+        metrics: where it counts.
+    """
+
+    def __init__(self, tenant: Tenant, metrics: Metrics) -> None:
+        self.tenant, self.metrics = tenant, metrics
+        self.app, self.settings = tenant.app, tenant.settings
+        self.clock: Clock = tenant.clock
+        self.ready = False
+        self.replayed = 0
+        self._log = tenant.log()
+        self.stream = LocalStream(tenant)
+        self.world = self.stream.world
+        self.catalog = self.world.catalog
+        budget = tenant.settings.budget
+        self._breakers = Breakers(budget.breaker_failures, budget.breaker_seconds)
+        self._pages: OrderedDict[str, tuple[str, ...]] = OrderedDict()
+        self.release: Release | None = None
+
+    async def open(self) -> None:
+        """Restore state, load the release, start the threads; then it is ready."""
+        loop = asyncio.get_running_loop()
+        self.replayed = await loop.run_in_executor(None, self.stream.restore, self._log)
+        self.release = self._load_release()
+        self.recommender = Recommender(self.tenant, self.world, self._pipeline(self.release))
+        self._writer = Writer(self._log, self.stream, self.clock, loop, self._folded)
+        self._worker = Worker(loop)
+        # One list before the first request: caches warm, indexes built.
+        query = Query(0, self.clock.now(), limits=False, log=False)
+        await self._worker.submit(self.recommender.start(query), self.recommender.pipeline)
+        self.ready = True
+
+    async def close(self) -> None:
+        """Write what waits, save a snapshot, let go of the log."""
+        self.ready = False
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(None, self._writer.close)
+        self._worker.close()
+        await loop.run_in_executor(None, self.stream.save)
+        self._log.close()
+
+    def _load_release(self) -> Release | None:
+        version = self.tenant.releases.current()
+        if not version:
+            return None
+        try:
+            return self.tenant.releases.load(version, self.tenant.feature_set)
+        except NearlineError as error:
+            logger.warning("release not loaded; the streamed sources serve", extra={"error": str(error)})
+            return None
+
+    def _pipeline(self, release: Release | None) -> Pipeline:
+        arrays, version = (release.arrays, release.manifest.version) if release else ({}, "")
+        return build_pipeline(self.tenant, self.world, arrays, version, self._breakers)
+
+    async def reload(self) -> str:
+        """Swap to the current release, between requests; return its version."""
+        loop = asyncio.get_running_loop()
+        release = await loop.run_in_executor(None, self._load_release)
+        if release is not None:
+            self.release = release
+            self.recommender.pipeline = self._pipeline(release)
+            logger.info("release in service", extra={"release": release.manifest.version})
+        return self.recommender.pipeline.release
+
+    def trim(self) -> None:
+        """Drop from the log what is archived and old enough; on the writer's thread."""
+        keep, _ = expiry(self.tenant)
+
+        def act() -> None:
+            trim_archived(self._log, self.tenant.lake, self.clock, keep)
+
+        self._writer.between(act)
+
+    @property
+    def behind(self) -> bool:
+        """Whether more events wait than the settings allow."""
+        return self._writer.pending > self.settings.server.queue_events
+
+    async def add_events(self, records: Sequence[Record]) -> int:
+        """Make events durable and fold them; return the offset after the last."""
+        return await self._writer.submit("user_events", records)
+
+    async def put_items(self, items: Sequence[Item]) -> int:
+        """Make items durable and register them; return the offset of `item_events` after the last."""
+        now = self.clock.now()
+        records = [
+            Record("", "put", "", item.item_id, now, now, context=msgspec.json.encode(item).decode()) for item in items
+        ]
+        return await self._writer.submit("item_events", records)
+
+    async def delete_item(self, item_id: str) -> bool:
+        """Withdraw an item, durably; return whether it was there."""
+        if item_id not in self.catalog.items:
+            return False
+        now = self.clock.now()
+        await self._writer.submit("item_events", [Record("", DELETED, "", item_id, now, now)])
+        return True
+
+    async def erase_user(self, user_id: str) -> int:
+        """Write the tombstone and clear the user's state at once; return the tombstone's offset."""
+        now = self.clock.now()
+        offset = await self._writer.submit("user_events", [Record("", ERASE, user_id, "", now, now)])
+        self.recommender.fallback.forget(key(user_id))
+        return offset - 1
+
+    async def recommend(self, query: Query, after: str = "") -> Served:
+        """Return a list within the budget, whatever fails."""
+        if after:
+            shown = self._pages.get(after)
+            if shown is None:
+                raise NearlineError("after", after, "use the request_id of a recent list, or ask from the start")
+            query = msgspec.structs.replace(query, exclude=(*query.exclude, *shown))
+        else:
+            shown = ()
+        recommender = self.recommender
+        pipeline = recommender.pipeline
+        run = await self._worker.submit(recommender.start(query), pipeline)
+        served, impression = recommender.finish(run, pipeline)
+        if impression is not None:
+            if self._writer.pending < self.settings.server.queue_events:
+                self._writer.leave("feedback", impression)
+            else:
+                self.metrics.impression_dropped()
+        self._pages[served.request_id] = (*shown, *(item.item_id for item in served.items))
+        if len(self._pages) > PAGES:
+            self._pages.popitem(last=False)
+        self.metrics.list_served(served.served_from, run.times, run.missing)
+        return served
+
+    async def similar(self, item_id: str, query: Query, limit: int, diversity: float) -> list[Similar] | None:
+        """Return items similar to one, `None` where it is unknown."""
+        if item_id not in self.catalog.items:
+            return None
+        slot = self.catalog.slot(item_id)
+        return similar_items(self.world, self.recommender.pipeline, slot, query, limit, diversity)
+
+    async def trending(self, limit: int, category: str = "") -> list[ServedItem]:
+        """Return what trends, best first."""
+        return self._trending(limit, category)
+
+    def _trending(self, limit: int, category: str) -> list[ServedItem]:
+        query = Query(0, self.clock.now(), page_size=limit, limits=False, log=False)
+        blank = self.world.hydrate(0, query.now)
+        wide = msgspec.structs.replace(query, page_size=limit if not category else max(limit, 1000))
+        ranked, source = self.recommender.fallback.ranked(wide, blank)
+        out: list[ServedItem] = []
+        for slot, score in zip(ranked.candidates.items.tolist(), ranked.scores.tolist(), strict=True):
+            item = self.catalog.items[self.catalog.ids[slot]]
+            if category and not (item.category == category or item.category.startswith(category + " > ")):
+                continue
+            explanation = Explanation("trending", "Trending now")
+            fragment = self.catalog.fragments[slot]
+            out.append(ServedItem(item.item_id, len(out) + 1, score, explanation, fragment, source))
+            if len(out) == limit:
+                break
+        return out
+
+    async def user(self, user_id: str) -> dict[str, Any] | None:
+        """Return the state a person can read, `None` where there is none."""
+        return user_view(self.world, visitor_key(user_id, ""), user_id, self.clock.now(), self.app.kinds())
+
+    def _folded(self, events: int, seconds: float) -> None:
+        self.metrics.effect(events, seconds)
+
+    def gauges(self) -> dict[str, float]:
+        """Return the numbers for `/metrics` that only the engine knows."""
+        state = self.world.state
+        release = self.release.manifest if self.release else None
+        return {
+            "nearline_pending_events": float(self._writer.pending),
+            "nearline_state_bytes": float(state.nbytes()),
+            "nearline_users": float(len(state.users)),
+            "nearline_items": float(len(self.catalog)),
+            "nearline_offset": float(state.offset),
+            "nearline_duplicates": float(self._writer.duplicates),
+            "nearline_threads_lost": float(self._worker.lost),
+            "nearline_release_age_seconds": (self.clock.now() - release.created_at) / 1e3 if release else -1.0,
+        }
+
+

@@ -1,0 +1,147 @@
+"""The endpoints as the OpenAPI document describes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from nearline.schema.event import DEVICES
+from nearline.schema.query import SURFACES
+from nearline.serving.bodies import LONGEST_ID
+from nearline.serving.params import LOCALE
+from nearline.serving.routes_lists import DEFAULT_SIZE, MOST_SIZE
+
+Json = dict[str, Any]
+_JSON = "application/json"
+
+
+class Route(Struct, frozen=True):
+    """One operation.
+
+    Attributes:
+        body: names of the struct and, where it takes several, of their array.
+        answers: status to (description, content type, schema or its name).
+        errors: statuses beyond those that follow from the rest.
+        open: whether it never asks for a key.
+    """
+
+    method: str
+    path: str
+    name: str
+    tag: str
+    summary: str
+    answers: Mapping[str, tuple[str, str, str | Json]]
+    parameters: tuple[Json, ...] = ()
+    body: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
+    open: bool = False
+
+
+def _param(name: str, schema: Json, description: str) -> Json:
+    return {"name": name, "in": "query", "schema": schema, "description": description}
+
+
+def _in_path(name: str) -> Json:
+    pattern = r"^[^\u0000?#]+$"
+    schema = {"type": "string", "minLength": 1, "maxLength": LONGEST_ID, "pattern": pattern}
+    return {"name": name, "in": "path", "required": True, "schema": schema, "description": "Percent-encoded."}
+
+
+def _size(name: str, description: str) -> Json:
+    schema = {"type": "integer", "minimum": 1, "maximum": MOST_SIZE, "default": DEFAULT_SIZE}
+    return _param(name, schema, description)
+
+
+_TEXT: Json = {"type": "string", "maxLength": LONGEST_ID, "pattern": r"^[^\u0000]*$"}
+_USER = _param("user_id", _TEXT, "Who asks.")
+_SESSION = _param("session_id", _TEXT, "The visit; alone, for an anonymous visitor.")
+_ITEM, _USER_ID = _in_path("item_id"), _in_path("user_id")
+
+ROUTES: tuple[Route, ...] = (
+    Route(
+        "POST", "/v1/events", "post_events", "Events", "Take one event, an array, or {\"events\": [...]}, up to 1,000",
+        {"202": ("Durable, and in the user's state; bad ones are listed.", _JSON, "EventsTaken")},
+        body=("EventIn", "events"), errors=("429",),
+    ),
+    Route(
+        "GET", "/v1/recommendations", "get_recommendations", "Lists", "A list for a user or an anonymous session",
+        {"200": ("The list.", _JSON, "Served")},
+        (
+            _USER,
+            _SESSION,
+            _param("context", {"type": "string", "enum": list(SURFACES), "default": "homepage"}, "Where it is shown."),
+            _size("page_size", "Items wanted."),
+            _size("num_results", "Another name of page_size; give one of them."),
+            _param("exclude", {"type": "array", "items": {**_TEXT, "minLength": 1}},
+                   "Items that must not be in it: separated by commas, or repeated."),
+            _param("item_id", _TEXT, "The item that the page is about."),
+            _param("device", {"type": "string", "enum": [d for d in DEVICES if d]}, "What it is shown on."),
+            _param("locale", {"type": "string", "pattern": LOCALE, "maxLength": 44}, "Language tag."),
+            _param("debug", {"type": "boolean", "default": False}, "Add the trace; such a list leaves no impression."),
+            _param("after", _TEXT, "request_id of the list before: continue without repeats."),
+        ),
+        errors=("422",),
+    ),
+    Route(
+        "GET", "/v1/items/{item_id}/similar", "get_similar", "Lists", "Items similar to one",
+        {"200": ("Best first.", _JSON, "Similar")},
+        (_ITEM, _USER, _SESSION, _size("limit", "Items wanted."),
+         _param("diversity", {"type": "number", "minimum": 0, "maximum": 1, "default": 0},
+                "0: only likeness counts; 1: only unlikeness to the items above.")),
+        errors=("404", "422"),
+    ),
+    Route(
+        "GET", "/v1/trending", "get_trending", "Lists", "What trends now",
+        {"200": ("Best first.", _JSON, "Trending")},
+        (_size("limit", "Items wanted."), _param("category", _TEXT, 'A category path such as "Home > Kitchen".')),
+        errors=("422",),
+    ),
+    Route(
+        "POST", "/v1/items", "post_items", "Items", "Register or replace one item, an array, or {\"items\": [...]}, up to 1,000",
+        {"200": ("Registered; bad ones are listed.", _JSON, "ItemsTaken")}, body=("ItemIn", "items"),
+    ),
+    Route(
+        "PUT", "/v1/items/{item_id}", "put_item", "Items", "Register or replace an item",
+        {"200": ("As it is registered now.", _JSON, "ItemTaken")}, (_ITEM,), ("ItemFields",), ("404",),
+    ),
+    Route(
+        "PATCH", "/v1/items/{item_id}", "patch_item", "Items",
+        "Change what the body names; null resets a field or removes an attribute",
+        {"200": ("As it is registered now.", _JSON, "ItemTaken")}, (_ITEM,), ("ItemFields",), ("404",),
+    ),
+    Route(
+        "DELETE", "/v1/items/{item_id}", "delete_item", "Items", "Withdraw an item from all lists",
+        {"204": ("Withdrawn.", "", "")}, (_ITEM,), errors=("404", "422"),
+    ),
+    Route(
+        "GET", "/v1/users/{user_id}", "get_user", "Users", "What is known of a user",
+        {"200": ("The state that a person can read.", _JSON, "User")}, (_USER_ID,), errors=("404", "422"),
+    ),
+    Route(
+        "DELETE", "/v1/users/{user_id}", "delete_user", "Users", "Forget a user",
+        {"200": ("Gone from state and lists.", _JSON, "UserErased")}, (_USER_ID,), errors=("404", "422"),
+    ),
+    Route(
+        "GET", "/healthz", "get_health", "Operation", "Whether the process lives",
+        {"200": ("It does.", _JSON, "Health")}, open=True,
+    ),
+    Route(
+        "GET", "/readyz", "get_readiness", "Operation", "Whether it can answer: state restored, kernels compiled",
+        {"200": ("It can.", _JSON, "Health")}, errors=("503",), open=True,
+    ),
+    Route(
+        "GET", "/metrics", "get_metrics", "Operation", "Metrics, as Prometheus reads them",
+        {"200": ("The text format.", "text/plain; version=0.0.4; charset=utf-8", {"type": "string"})},
+    ),
+    Route(
+        "GET", "/openapi.json", "get_openapi", "Operation", "This description",
+        {"200": ("OpenAPI 3.1.", _JSON, {"type": "object"})},
+    ),
+    Route(
+        "GET", "/docs", "get_docs", "Operation", "This description as a page",
+        {"200": ("HTML.", "text/html; charset=utf-8", {"type": "string"})},
+    ),
+)  # fmt: skip
+"""All of them; a test compares with what the application serves."""

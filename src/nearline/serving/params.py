@@ -1,0 +1,113 @@
+"""Query parameters, checked: what is wrong is named with its value and what to do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from urllib.parse import parse_qsl
+
+from nearline.schema.errors import NearlineError
+from nearline.serving.bodies import LONGEST_ID, identifier, nearest, shown
+
+MOST_EXCLUDED = 1_000
+LOCALE = "^[A-Za-z]{1,8}([-_][A-Za-z0-9]{1,8}){0,4}$"
+_LOCALE = re.compile(LOCALE.replace("$", r"\Z"))
+_FLAGS = {"true": True, "1": True, "false": False, "0": False}
+
+
+class Params:
+    """The parameters of one request.
+
+    Args:
+        query: the query string.
+        known: the names that the endpoint has.
+
+    Raises:
+        NearlineError: another name, or text that is not UTF-8.
+    """
+
+    __slots__ = ("_pairs",)
+
+    def __init__(self, query: bytes, known: frozenset[str]) -> None:
+        try:
+            pairs = parse_qsl(query.decode(), keep_blank_values=True, errors="strict", max_num_fields=2000)
+        except ValueError:
+            raise NearlineError("query", shown(repr(query)), "send percent-encoded UTF-8, fewer parameters") from None
+        for name, value in pairs:
+            if name not in known:
+                raise NearlineError(name, value, f"there is no such parameter{nearest(name, sorted(known))}")
+        self._pairs = pairs
+
+    def text(self, name: str) -> str:
+        """Return an id or the like, "" where it is not given."""
+        found = ""
+        times = 0
+        for key, value in self._pairs:
+            if key == name:
+                times, found = times + 1, value
+        if times > 1:
+            raise NearlineError(name, shown(found), "give it once")
+        return identifier(found, name) if found else ""
+
+    def whole(self, name: str, default: int, least: int, most: int) -> int:
+        """Return a whole number within bounds."""
+        text = self.text(name)
+        if not text and not self.given(name):
+            return default
+        if not (text.isascii() and text.isdigit() and len(text) < 10 and least <= int(text) <= most):
+            raise NearlineError(name, text, f"give a whole number from {least} to {most}")
+        return int(text)
+
+    def share(self, name: str, default: float) -> float:
+        """Return a number from 0 to 1."""
+        text = self.text(name)
+        if not text and not self.given(name):
+            return default
+        try:
+            value = float(text) if "_" not in text else -1.0
+        except ValueError:
+            value = -1.0
+        if not 0 <= value <= 1:
+            raise NearlineError(name, text, "give a number from 0 to 1")
+        return value
+
+    def flag(self, name: str) -> bool:
+        """Return a truth value, false where it is not given."""
+        text = self.text(name)
+        if not text and not self.given(name):
+            return False
+        if text not in _FLAGS:
+            raise NearlineError(name, text, "give true or false")
+        return _FLAGS[text]
+
+    def choice(self, name: str, choices: Sequence[str], default: str) -> str:
+        """Return one of the choices."""
+        text = self.text(name)
+        if not text and not self.given(name):
+            return default
+        if text not in choices:
+            raise NearlineError(name, text, f"use one of {', '.join(c for c in choices if c)}")
+        return text
+
+    def locale(self, name: str) -> str:
+        """Return a language tag, "" where it is not given."""
+        text = self.text(name)
+        if (text or self.given(name)) and not _LOCALE.match(text):
+            raise NearlineError(name, text, "give a language tag, such as en or pt-BR")
+        return text
+
+    def ids(self, name: str) -> tuple[str, ...]:
+        """Return ids from one or several parameters, each a comma-separated list."""
+        found = [part for key, value in self._pairs if key == name for part in value.split(",") if part]
+        if not found:
+            return ()
+        if len(found) > MOST_EXCLUDED:
+            raise NearlineError(name, f"{len(found)} of them", f"give at most {MOST_EXCLUDED:,}")
+        return tuple(identifier(one, name) for one in found)
+
+    def given(self, name: str) -> bool:
+        """Return whether a parameter is there, be it empty."""
+        return any(key == name for key, _ in self._pairs)
+
+
+__all__ = ["LOCALE", "LONGEST_ID", "MOST_EXCLUDED", "Params"]

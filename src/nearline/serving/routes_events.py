@@ -1,0 +1,56 @@
+"""`POST /v1/events`."""
+
+from __future__ import annotations
+
+import msgspec
+
+from nearline.serving.asgi import Call, Reply, Table, json_reply
+from nearline.serving.bodies import Rejection
+from nearline.serving.engine_port import EnginePort
+from nearline.serving.metrics import Metrics
+from nearline.serving.problems import ProblemError
+from nearline.serving.validate import EventValidator
+
+
+class EventsTaken(msgspec.Struct, frozen=True):
+    """What became of a batch.
+
+    Attributes:
+        accepted: number of events that are durable now.
+        event_ids: by place in the batch, null where the event was rejected.
+        rejected: the others, each with what to do.
+        unknown_items: accepted events about items that are not registered.
+        offset: a list whose `offset` is as large has seen these events.
+    """
+
+    accepted: int
+    event_ids: list[str | None]
+    rejected: list[Rejection]
+    unknown_items: int
+    offset: int
+
+
+class EventRoutes:
+    """Takes events in."""
+
+    def __init__(self, engine: EnginePort, metrics: Metrics) -> None:
+        self._engine, self._metrics = engine, metrics
+        ahead = engine.settings.state.ahead_seconds
+        self._validator = EventValidator(engine.app, engine.catalog, engine.clock, ahead)
+
+    def table(self) -> Table:
+        """Return the handlers."""
+        return {"/v1/events": {"POST": self.post}}
+
+    async def post(self, call: Call) -> Reply:
+        """Take one event or a batch."""
+        if self._engine.behind:
+            raise ProblemError(429, "more events wait than server.queue_events allows", retry_after=1)
+        batch = self._validator.validate(await call.json())
+        if not batch.records:
+            self._metrics.events(rejected=len(batch.rejected))
+            raise ProblemError(422, "every event is wrong; see rejected", rejected=batch.rejected)
+        offset = await self._engine.add_events(batch.records)
+        self._metrics.events(len(batch.records), len(batch.rejected), unknown_item=batch.unknown_items)
+        taken = EventsTaken(len(batch.records), batch.event_ids, batch.rejected, batch.unknown_items, offset)
+        return json_reply(taken, 202)

@@ -1,0 +1,79 @@
+"""Items: register, change, withdraw."""
+
+from __future__ import annotations
+
+import msgspec
+
+from nearline.schema.item import Item
+from nearline.serving.asgi import Call, Reply, Table, json_reply
+from nearline.serving.bodies import Rejection, identifier
+from nearline.serving.engine_port import EnginePort
+from nearline.serving.problems import ProblemError, not_found
+from nearline.serving.validate_items import ItemValidator
+
+
+class ItemTaken(msgspec.Struct, frozen=True):
+    """The item as it is registered now; `offset` is its place in `item_events`."""
+
+    item: Item
+    offset: int
+
+
+class ItemsTaken(msgspec.Struct, frozen=True):
+    """What became of a batch; `item_ids` by place in the batch, null where the item was rejected."""
+
+    accepted: int
+    item_ids: list[str | None]
+    rejected: list[Rejection]
+    offset: int
+
+
+class ItemRoutes:
+    """Takes items in."""
+
+    def __init__(self, engine: EnginePort) -> None:
+        self._engine = engine
+        self._validator = ItemValidator(engine.app)
+
+    def table(self) -> Table:
+        """Return the handlers."""
+        one = {"PUT": self.put, "PATCH": self.patch, "DELETE": self.delete}
+        return {"/v1/items": {"POST": self.post}, "/v1/items/{item_id:path}": one}
+
+    async def post(self, call: Call) -> Reply:
+        """Register or replace a batch."""
+        batch = self._validator.batch(await call.json())
+        if not batch.items:
+            raise ProblemError(422, "every item is wrong; see rejected", rejected=batch.rejected)
+        offset = await self._engine.put_items(batch.items)
+        return json_reply(ItemsTaken(len(batch.items), batch.item_ids, batch.rejected, offset))
+
+    async def put(self, call: Call) -> Reply:
+        """Register or replace one."""
+        return await self._store(self._validator.whole(await call.json(), _id(call)))
+
+    async def patch(self, call: Call) -> Reply:
+        """Change what the body names, keep the rest."""
+        item_id = _id(call)
+        body = await call.json()
+        current = self._engine.catalog.items.get(item_id)
+        if current is None:
+            raise not_found("item", "item_id", item_id)
+        return await self._store(self._validator.changed(body, current))
+
+    async def delete(self, call: Call) -> Reply:
+        """Withdraw one."""
+        item_id = _id(call)
+        if not await self._engine.delete_item(item_id):
+            raise not_found("item", "item_id", item_id)
+        return Reply(204, b"")
+
+    async def _store(self, item: Item) -> Reply:
+        return json_reply(ItemTaken(item, await self._engine.put_items([item])))
+
+
+def _id(call: Call) -> str:
+    item_id = identifier(call.path["item_id"], "item_id")
+    if not item_id:
+        raise not_found("item", "item_id", item_id)
+    return item_id

@@ -1,0 +1,157 @@
+"""The one writer: group commit, then fold, then answer. A 202 means durable and, here, already in the next list."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+
+from nearline.schema.clock import Clock
+from nearline.schema.errors import StoreUnavailableError
+from nearline.schema.event import TOPICS, Record, Topic
+from nearline.stores.log import Log
+from nearline.stream.local import LocalStream
+
+logger = logging.getLogger("nearline.writer")
+GROUP = 5_000
+"""Records in one commit at most."""
+
+
+@dataclass(slots=True)
+class Submission:
+    """Records on their way into one topic; the future gets the topic's offset after the last of them."""
+
+    topic: Topic
+    records: Sequence[Record]
+    future: asyncio.Future[int] | None = None
+    submitted: float = field(default_factory=time.monotonic)
+
+
+class Writer:
+    """A thread that appends what comes in groups, folds it, and resolves futures on the loop.
+
+    Args:
+        log: where records become durable.
+        stream: what is folded.
+        clock: gives the time that duplicates are counted by.
+        loop: where futures live.
+        folded: called on the loop after each commit with (number of events, seconds since the oldest was submitted).
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        stream: LocalStream,
+        clock: Clock,
+        loop: asyncio.AbstractEventLoop,
+        folded: Callable[[int, float], None] = lambda n, seconds: None,
+    ) -> None:
+        self._log, self._stream, self._clock, self._loop, self._folded = log, stream, clock, loop, folded
+        self._queue: SimpleQueue[Submission | Callable[[], None] | None] = SimpleQueue()
+        self.pending = 0
+        self.duplicates = 0
+        self._thread = threading.Thread(target=self._work, name="nearline-writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, topic: Topic, records: Sequence[Record]) -> asyncio.Future[int]:
+        """Queue records; the future fails with StoreUnavailableError where nothing could be written."""
+        future: asyncio.Future[int] = self._loop.create_future()
+        self.pending += len(records)
+        self._queue.put(Submission(topic, records, future))
+        return future
+
+    def leave(self, topic: Topic, record: Record) -> None:
+        """Queue a record that nobody waits for (an impression)."""
+        self.pending += 1
+        self._queue.put(Submission(topic, (record,)))
+
+    def between(self, action: Callable[[], None]) -> None:
+        """Run an action on the writer's thread, between commits."""
+        self._queue.put(action)
+
+    def close(self) -> None:
+        """Write what is queued and end the thread."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _work(self) -> None:
+        ending = False
+        while not ending:
+            group: list[Submission] = []
+            actions: list[Callable[[], None]] = []
+            size = 0
+            item = self._queue.get()
+            while True:
+                if item is None:
+                    ending = True
+                    break
+                if isinstance(item, Submission):
+                    group.append(item)
+                    size += len(item.records)
+                else:
+                    actions.append(item)
+                if size >= GROUP:
+                    break
+                try:
+                    item = self._queue.get_nowait()
+                except Empty:
+                    break
+            if group:
+                self._commit(group, size)
+            for action in actions:
+                try:
+                    action()
+                except Exception:
+                    logger.exception("action between commits failed")
+
+    def _commit(self, group: list[Submission], size: int) -> None:
+        error: Exception | None = None
+        offsets: dict[Topic, int] = {}
+        counts: dict[Topic, int] = {}
+        try:
+            batches = {topic: [r for s in group if s.topic == topic for r in s.records] for topic in TOPICS}
+            batches["user_events"] = self._fresh(batches["user_events"])
+            batches = {topic: records for topic, records in batches.items() if records}
+            firsts = self._log.append(batches) if batches else {}
+            for topic, records in batches.items():
+                offsets[topic], counts[topic] = firsts[topic] + len(records), len(records)
+            if events := batches.get("user_events"):
+                ids = [r.event_id for r in events if r.event_id]
+                self._stream.duplicates.add(ids, self._clock.now())
+                self._stream.apply(firsts["user_events"], events)
+            if items := batches.get("item_events"):
+                self._stream.apply_items(firsts["item_events"], items)
+        except Exception as failure:
+            if not isinstance(failure, StoreUnavailableError):
+                logger.exception("commit failed")
+            error = failure
+        offsets.setdefault("user_events", self._stream.world.state.offset)
+        self._loop.call_soon_threadsafe(self._resolve, group, offsets, size, counts.get("user_events", 0), error)
+
+    def _fresh(self, records: list[Record]) -> list[Record]:
+        if not records:
+            return records
+        new = self._stream.duplicates.fresh([r.event_id for r in records], self._clock.now())
+        if new.all():
+            return records
+        self.duplicates += int((~new).sum())
+        return [record for record, fine in zip(records, new.tolist(), strict=True) if fine or not record.event_id]
+
+    def _resolve(
+        self, group: list[Submission], offsets: dict[Topic, int], size: int, events: int, error: Exception | None
+    ) -> None:
+        self.pending -= size
+        for submission in group:
+            future = submission.future
+            if future is None or future.done():
+                continue
+            if error is not None:
+                future.set_exception(error)
+            else:
+                future.set_result(offsets.get(submission.topic, 0))
+        if events and error is None:
+            self._folded(events, time.monotonic() - group[0].submitted)
