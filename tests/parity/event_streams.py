@@ -1,8 +1,9 @@
-"""Any stream of events: few users, items and categories, so that they meet; times from seconds to weeks, out of order."""
+"""Any stream of events: few users and items, so that they meet; times from seconds to weeks, out of order."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from hypothesis import strategies as st
@@ -13,7 +14,7 @@ from nearline.features.suppression import SuppressionLists
 from nearline.pipeline.discovery import discover
 from nearline.schema.clock import DAY, HOUR, MINUTE
 from nearline.schema.components import Arrays, Feature, Stateful
-from nearline.schema.event import EventType, Events, Suppression, empty_events
+from nearline.schema.event import Events, EventType, Suppression, empty_events
 from nearline.schema.kinds import Kinds
 from nearline.sources.covisit import CovisitTables
 from nearline.stores.state import MemoryState
@@ -86,7 +87,7 @@ def to_events(raw: Sequence[Raw], first: int = 0) -> Events:
 def split(events: Events, places: Sequence[int]) -> list[Events]:
     """Return a stream cut at places, the empty pieces too."""
     edges = [0, *(min(p, len(events)) for p in places), len(events)]
-    return [events[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    return [events[a:b] for a, b in pairwise(edges)]
 
 
 def features() -> list[Feature]:

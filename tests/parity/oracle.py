@@ -1,4 +1,4 @@
-"""A naive oracle: it keeps the raw events and works out each column from scratch, from what its docstring says."""
+"""A naive oracle: it keeps the raw events and works out each column from what its docstring says."""
 
 from __future__ import annotations
 
@@ -136,9 +136,7 @@ class Oracle:
             "item_conversions": total(Role.CONVERSION),
             "item_ratings": rated,
             "item_rating": lambda card: mean([e.rating / 100 for e in of(card) if e.rating > 0]),
-            "item_idle_hours": lambda card: (
-                (now - max(e.ts for e in of(card))) / HOUR if of(card) else NAN
-            ),
+            "item_idle_hours": lambda card: (now - max(e.ts for e in of(card))) / HOUR if of(card) else NAN,
         }
 
 
@@ -193,7 +191,11 @@ def history(long: Sequence[Raw], n: int, now: int) -> dict[str, Column]:
     last = list(zip(own, accumulate((e.ts // 1000 for e in own), max), strict=True))[-n:]
 
     def hours(card: Card) -> float:
-        return max(((now / 1000 - s) / 3600 for e, s in last[::-1] if e.item == card.key), default=NAN, key=lambda h: -h)
+        return max(
+            ((now / 1000 - s) / 3600 for e, s in last[::-1] if e.item == card.key),
+            default=NAN,
+            key=lambda h: -h,
+        )
 
     return {
         "history_length": same(len(last)),

@@ -20,7 +20,10 @@ from nearline.schema.query import Query
 from nearline.stores.state import MemoryState
 
 HISTORY = 7
-CARDS = [Card(k, p % 8, p % 5, float("nan") if p == 2 else 1.5 * p + 1) for p, k in enumerate([*ITEMS[1:], 99 << 50])]
+CARDS = [
+    Card(k, p % 8, p % 5, float("nan") if p == 2 else 1.5 * p + 1)
+    for p, k in enumerate([*ITEMS[1:], 99 << 50])
+]
 STATELESS = {"hour", "weekday", "device", "surface", "price", "item_days"}
 COUNTS = ("_1d", "_7d", "_views", "_events", "_length", "_times", "_touches", "_clicks", "_intents")
 LATER = st.one_of(
@@ -100,7 +103,7 @@ def test_every_column_is_what_the_raw_events_say(raw: list[Raw], places: list[in
 
 
 def test_long_histories_keep_the_newest_in_order() -> None:
-    state = MemoryState([feature for feature in (HistoryFeature().folds)])
+    state = MemoryState(HistoryFeature().folds)
     for count in range(1, 260):
         event = Raw(START + count * 1000, USERS[1], count << 40, 2, Role.VIEW, 1000, 0, 0, 0, 0, 0)
         state.apply(to_events([event], count))
@@ -112,7 +115,9 @@ def test_long_histories_keep_the_newest_in_order() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(chosen=st.lists(st.tuples(st.integers(1, 30), st.integers(1, 9)), max_size=120))
-def test_affinity_beyond_its_places_is_too_high_by_at_most_the_lightest(chosen: list[tuple[int, int]]) -> None:
+def test_affinity_beyond_its_places_is_too_high_by_at_most_the_lightest(
+    chosen: list[tuple[int, int]],
+) -> None:
     """Space-saving (Metwally et al. 2005): true <= kept <= true + lightest, and the sum is exact."""
     fold = AffinityFold()
     state = MemoryState([fold])

@@ -16,7 +16,7 @@ from nearline.pipeline.breaker import Breakers
 from nearline.pipeline.pipeline import Pipeline
 from nearline.schema.clock import Clock
 from nearline.schema.errors import NearlineError
-from nearline.schema.event import ERASE, Record
+from nearline.schema.event import ERASE, TOPICS, Record
 from nearline.schema.ids import key, visitor_key
 from nearline.schema.item import Item
 from nearline.schema.query import Query
@@ -59,10 +59,17 @@ class Engine:
         self._breakers = Breakers(budget.breaker_failures, budget.breaker_seconds)
         self._pages: OrderedDict[str, tuple[str, ...]] = OrderedDict()
         self.release: Release | None = None
+        self.impressions_lost = 0
+        self._covered: set[str] = set()
+        self.jobs: dict[str, float] = {}
 
     async def open(self) -> None:
         """Restore state, load the release, start the threads; then it is ready."""
         loop = asyncio.get_running_loop()
+        for topic in TOPICS:
+            # A relaxed log may have lost its tail in a power cut; offsets that the lake gave away are not given again.
+            if (archived := self.tenant.lake.end(topic)) > self._log.end(topic):
+                self._log.set_end(topic, archived)
         self.replayed = await loop.run_in_executor(None, self.stream.restore, self._log)
         self.release = self._load_release()
         self.recommender = Recommender(self.tenant, self.world, self._pipeline(self.release))
@@ -164,11 +171,19 @@ class Engine:
             if self._writer.pending < self.settings.server.queue_events:
                 self._writer.leave("feedback", impression)
             else:
-                self.metrics.impression_dropped()
+                self.impressions_lost += 1
         self._pages[served.request_id] = (*shown, *(item.item_id for item in served.items))
         if len(self._pages) > PAGES:
             self._pages.popitem(last=False)
-        self.metrics.list_served(served.served_from, run.times, run.missing)
+        metrics = self.metrics
+        metrics.served(served.served_from)
+        for stage, seconds in run.times.items():
+            metrics.stage(stage, seconds)
+        errors = run.trace.get("errors", ())
+        for name in run.missing:
+            (metrics.component_error if name in errors else metrics.component_timeout)(name)
+        for item in served.items:
+            self._covered.add(item.item_id)
         return served
 
     async def similar(self, item_id: str, query: Query, limit: int, diversity: float) -> list[Similar] | None:
@@ -204,21 +219,26 @@ class Engine:
         return user_view(self.world, visitor_key(user_id, ""), user_id, self.clock.now(), self.app.kinds())
 
     def _folded(self, events: int, seconds: float) -> None:
-        self.metrics.effect(events, seconds)
+        self.metrics.effect(seconds)
+        if new := self._writer.duplicates - self._counted:
+            self._counted += new
+            self.metrics.events(duplicate=new)
+
+    _counted = 0
 
     def gauges(self) -> dict[str, float]:
         """Return the numbers for `/metrics` that only the engine knows."""
-        state = self.world.state
+        state, log = self.world.state, self._log
         release = self.release.manifest if self.release else None
         return {
-            "nearline_pending_events": float(self._writer.pending),
+            "nearline_queue_events": float(self._writer.pending),
+            "nearline_log_lag_events": float(log.end("user_events") - state.offset),
+            "nearline_archive_lag_events": float(log.end("user_events") - self.tenant.lake.end("user_events")),
+            "nearline_catalog_items": float(len(self.catalog)),
+            "nearline_catalog_coverage": len(self._covered) / max(1, len(self.catalog)),
+            "nearline_visitors": float(len(state.users)),
             "nearline_state_bytes": float(state.nbytes()),
-            "nearline_users": float(len(state.users)),
-            "nearline_items": float(len(self.catalog)),
-            "nearline_offset": float(state.offset),
-            "nearline_duplicates": float(self._writer.duplicates),
-            "nearline_threads_lost": float(self._worker.lost),
             "nearline_release_age_seconds": (self.clock.now() - release.created_at) / 1e3 if release else -1.0,
+            "nearline_impressions_lost_total": float(self.impressions_lost),
+            **self.jobs,
         }
-
-

@@ -113,7 +113,7 @@ def _read(
     category_weights: I32,
     brands: NDArray[np.uint32],
     brand_weights: I32,
-    mean_price: float,
+    mean_price: np.float32,
     items: I32,
     category: NDArray[np.uint32],
     brand: NDArray[np.uint32],

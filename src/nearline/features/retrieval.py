@@ -8,7 +8,6 @@ from nearline.schema.candidates import F32
 from nearline.schema.components import Fold, ReadContext
 
 
-
 class RetrievalFeature:
     """Each source's score and 1 / rank (0 where it did not retrieve), and how many sources agree.
 

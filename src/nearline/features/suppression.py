@@ -38,8 +38,6 @@ def _update(
         if slot < 0:
             continue
         event: Any = events[i]
-        if event.kind >= len(item_ms):
-            continue
         for scope in range(2):
             length = item_ms[event.kind] if scope == 0 else category_ms[event.kind]
             key = event.item if scope == 0 else np.uint64(event.category)
@@ -47,7 +45,7 @@ def _update(
                 continue
             end = event.ts + length
             start, count, room = index[slot, 0], index[slot, 1], index[slot, 2]
-            place = np.int64(-1)
+            place: int = -1
             for j in range(start, start + count):
                 if keys[j] == key:
                     place = j

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from nearline.schema.candidates import F32, I32
 from nearline.schema.components import ALL_EXPIRED, Entity, Fold, FoldBatch, ReadContext, Rows, Tier
 from nearline.schema.event import EVENT, ROLES, Events, Role
-from nearline.schema.kernel import f4, i4, i8, kernel, record, u1
+from nearline.schema.kernel import f4, i4, kernel, record, u1
 
 CLICK = int(Role.CLICK)
 ITEM_TOTALS: np.dtype[np.void] = np.dtype(
@@ -85,7 +85,7 @@ class UserTotalsFold:
 
 
 @kernel(record(ITEM_TOTALS), i4[::1], f4, f4, f4[:, ::1])
-def _read(rows: Any, items: I32, user_rating: float, user_value: float, out: F32) -> None:
+def _read(rows: Any, items: I32, user_rating: np.float32, user_value: np.float32, out: F32) -> None:
     for i in range(len(items)):
         row = rows[items[i]]
         total = 0

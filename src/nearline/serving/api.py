@@ -14,7 +14,18 @@ from typing import Any
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Router, compile_path
 
-from nearline.serving.asgi import PROBLEM, Call, DisconnectedError, Handler, Receive, Reply, Scope, Send, Table, header
+from nearline.serving.asgi import (
+    PROBLEM,
+    Call,
+    DisconnectedError,
+    Handler,
+    Receive,
+    Reply,
+    Scope,
+    Send,
+    Table,
+    header,
+)
 from nearline.serving.engine_port import EnginePort
 from nearline.serving.logs import REQUEST_ID
 from nearline.serving.metrics import Metrics
@@ -34,7 +45,9 @@ _log = logging.getLogger(__name__)
 _GIVEN_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}").fullmatch
 
 
-def create_app(engine: EnginePort, metrics: Metrics | None = None, lifespan: Lifespan | None = None) -> ASGIApp:
+def create_app(
+    engine: EnginePort, metrics: Metrics | None = None, lifespan: Lifespan | None = None
+) -> ASGIApp:
     """Return the API over an engine.
 
     Args:
@@ -121,7 +134,7 @@ class Api:
         handlers = self._fixed.get(path)
         endpoint = path
         if handlers is None:
-            for pattern, endpoint, handlers in self._patterns:  # noqa: B007, PLR1704
+            for pattern, endpoint, handlers in self._patterns:  # noqa: B007
                 if match := pattern.match(path):
                     values = match.groupdict()
                     break

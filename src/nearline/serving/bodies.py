@@ -87,7 +87,9 @@ class Bodies(Generic[T]):
             if self.name not in whole:
                 return [msgspec.Raw(body)]
             for other in whole.keys() - {self.name}:
-                raise NearlineError(other, _value(whole[other]), f'beside "{self.name}" nothing else goes there')
+                raise NearlineError(
+                    other, _value(whole[other]), f'beside "{self.name}" nothing else goes there'
+                )
             try:
                 whole = msgspec.json.decode(whole[self.name], type=list[msgspec.Raw])
             except msgspec.DecodeError:
@@ -114,7 +116,9 @@ class Bodies(Generic[T]):
 def explained(error: Exception, raw: msgspec.Raw | bytes, kind: type[Any]) -> NearlineError:
     """Return what a decoder said as field, value and remedy."""
     if not isinstance(error, msgspec.ValidationError):
-        return MalformedError("body", shown(bytes(raw).decode("utf-8", "replace")), "send valid JSON in UTF-8")
+        return MalformedError(
+            "body", shown(bytes(raw).decode("utf-8", "replace")), "send valid JSON in UTF-8"
+        )
     text, given = str(error), _value(raw)
     at = _PATH.search(text)
     field = at["path"] if at else ""
@@ -123,11 +127,13 @@ def explained(error: Exception, raw: msgspec.Raw | bytes, kind: type[Any]) -> Ne
     if unknown := _UNKNOWN.search(text):
         name = unknown["name"]
         value = given.get(name) if isinstance(given, dict) else None
-        return NearlineError(_joined(field, name), shown(value), f"there is no such field{nearest(name, fields(kind))}")
+        return NearlineError(
+            _joined(field, name), shown(value), f"there is no such field{nearest(name, fields(kind))}"
+        )
     value = given
     for part in re.findall(r"[^.\[\]]+", field):
         value = value.get(part) if isinstance(value, dict) else value
-    remedy = "give a finite number" if "out of range" in text else text.split(" - at ")[0]
+    remedy = "give a finite number" if "out of range" in text else text.split(" - at ", maxsplit=1)[0]
     if expected := _EXPECTED.search(text):
         wanted = [_KINDS.get(part, part) for part in expected["wanted"].split(" | ")]
         remedy = f"give {' or '.join(wanted)}, not {_KINDS.get(expected['got'], expected['got'])}"
@@ -165,14 +171,13 @@ def text_of(body: bytes) -> str:
 
 
 def identifier(value: Any, field: str) -> str:
-    """Return an id as text: 1 to 256 characters without NUL; a whole number becomes its digits."""
-    if type(value) is not str:
-        if type(value) is not int:
-            raise NearlineError(field, shown(value), "give text or a whole number")
-        value = str(value)
-    if len(value) > LONGEST_ID or "\0" in value:
-        raise NearlineError(field, shown(value), f"give at most {LONGEST_ID} characters, without NUL")
-    return value
+    """Return an id as text: at most 256 characters without NUL; a whole number becomes its digits."""
+    if type(value) is str and len(value) <= 256 and "\0" not in value:
+        return value
+    if type(value) is int:
+        return identifier(str(value), field)
+    remedy = f"give at most {LONGEST_ID} characters, without NUL" if type(value) is str else "give text or a whole number"
+    raise NearlineError(field, shown(value), remedy)
 
 
 def _joined(path: str, name: str) -> str:

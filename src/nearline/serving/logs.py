@@ -17,7 +17,12 @@ REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
 """Of the request being answered; "" outside of one."""
 
 LEVELS = ("debug", "info", "warning", "error")
-_OWN = frozenset(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) | {"message", "asctime", "taskName", "color_message"}
+_OWN = frozenset(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) | {
+    "message",
+    "asctime",
+    "taskName",
+    "color_message",
+}
 
 
 class JsonFormatter(logging.Formatter):

@@ -16,7 +16,25 @@ from prometheus_client.registry import Collector
 from nearline.schema.served import SERVED_FROM
 
 _log = logging.getLogger(__name__)
-BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.25, 1.0, 5.0)
+BUCKETS = (
+    0.0001,
+    0.00025,
+    0.0005,
+    0.001,
+    0.002,
+    0.003,
+    0.005,
+    0.0075,
+    0.01,
+    0.015,
+    0.02,
+    0.03,
+    0.05,
+    0.1,
+    0.25,
+    1.0,
+    5.0,
+)
 """Upper bounds of the histograms' buckets, seconds."""
 
 

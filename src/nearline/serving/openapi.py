@@ -15,11 +15,7 @@ from nearline.schema.served import SERVED_FROM, Served
 from nearline.serving.bodies import LONGEST_ID, MOST
 from nearline.serving.openapi_routes import ROUTES, Route
 from nearline.serving.problems import ProblemBody
-from nearline.serving.routes_events import EventsTaken
-from nearline.serving.routes_items import ItemsTaken, ItemTaken
-from nearline.serving.routes_lists import Similar, Trending
-from nearline.serving.routes_ops import Health
-from nearline.serving.routes_users import UserErased
+from nearline.serving.replies import EventsTaken, Health, ItemsTaken, ItemTaken, Similar, Trending, UserErased
 from nearline.serving.validate import LONGEST_QUERY, MOST_DWELL, MOST_POSITION, MOST_PRICE, MOST_RATING
 from nearline.serving.validate_items import LONGEST, LONGEST_TAG, MOST_TAGS
 from nearline.stores.catalog import Metadata
@@ -32,7 +28,12 @@ _STRUCTS = (
 _ID: Json = {"type": "string", "maxLength": LONGEST_ID, "pattern": "^[^\\u0000]*$"}
 _ID_OR_NUMBER: Json = {"anyOf": [_ID, {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1}]}
 _TIME: Json = {
-    "anyOf": [{"type": "integer"}, {"type": "number"}, {"type": "string", "format": "date-time"}, {"type": "null"}],
+    "anyOf": [
+        {"type": "integer"},
+        {"type": "number"},
+        {"type": "string", "format": "date-time"},
+        {"type": "null"},
+    ],
     "description": "s or ms UTC, or ISO 8601 with a zone; from 1990 on.",
 }
 _ERRORS = {
@@ -55,7 +56,9 @@ def document(app: App, settings: Settings) -> Json:
     _refine(schemas, app)
     paths: Json = {}
     for route in ROUTES:
-        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, bool(settings.server.api_key))
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(
+            route, bool(settings.server.api_key)
+        )
     described: Json = {
         "openapi": "3.1.0",
         "info": {
@@ -84,7 +87,10 @@ def _operation(route: Route, secured: bool) -> Json:
         "responses": {},
     }
     if route.body:
-        made["requestBody"] = {"required": True, "content": {"application/json": {"schema": _body(route.body)}}}
+        made["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": _body(route.body)}},
+        }
     id_header = {"X-Request-Id": {"schema": {"type": "string"}, "description": "In the logs, too."}}
     for status, (description, kind, schema) in route.answers.items():
         content = {kind: {"schema": _named(schema)}} if kind else {}
@@ -159,7 +165,9 @@ def _refine(schemas: Json, app: App) -> None:
     item = schemas["ItemIn"]
     for name, most in LONGEST.items():
         item["properties"][name] = {"type": "string", "maxLength": most, "pattern": "^[^\\u0000]*$"}
-    item["properties"]["price"] = {"anyOf": [{"type": "number", "minimum": 0, "maximum": 1e12}, {"type": "null"}]}
+    item["properties"]["price"] = {
+        "anyOf": [{"type": "number", "minimum": 0, "maximum": 1e12}, {"type": "null"}]
+    }
     tag = {"type": "string", "minLength": 1, "maxLength": LONGEST_TAG}
     item["properties"]["tags"] = {"type": "array", "items": tag, "maxItems": MOST_TAGS}
     item["properties"]["created_at"] = _TIME

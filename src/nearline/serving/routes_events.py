@@ -2,32 +2,12 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from nearline.serving.asgi import Call, Reply, Table, json_reply
-from nearline.serving.bodies import Rejection
 from nearline.serving.engine_port import EnginePort
 from nearline.serving.metrics import Metrics
 from nearline.serving.problems import ProblemError
+from nearline.serving.replies import EventsTaken
 from nearline.serving.validate import EventValidator
-
-
-class EventsTaken(msgspec.Struct, frozen=True):
-    """What became of a batch.
-
-    Attributes:
-        accepted: number of events that are durable now.
-        event_ids: by place in the batch, null where the event was rejected.
-        rejected: the others, each with what to do.
-        unknown_items: accepted events about items that are not registered.
-        offset: a list whose `offset` is as large has seen these events.
-    """
-
-    accepted: int
-    event_ids: list[str | None]
-    rejected: list[Rejection]
-    unknown_items: int
-    offset: int
 
 
 class EventRoutes:

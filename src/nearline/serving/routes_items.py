@@ -2,30 +2,13 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from nearline.schema.item import Item
 from nearline.serving.asgi import Call, Reply, Table, json_reply
-from nearline.serving.bodies import Rejection, identifier
+from nearline.serving.bodies import identifier
 from nearline.serving.engine_port import EnginePort
 from nearline.serving.problems import ProblemError, not_found
+from nearline.serving.replies import ItemsTaken, ItemTaken
 from nearline.serving.validate_items import ItemValidator
-
-
-class ItemTaken(msgspec.Struct, frozen=True):
-    """The item as it is registered now; `offset` is its place in `item_events`."""
-
-    item: Item
-    offset: int
-
-
-class ItemsTaken(msgspec.Struct, frozen=True):
-    """What became of a batch; `item_ids` by place in the batch, null where the item was rejected."""
-
-    accepted: int
-    item_ids: list[str | None]
-    rejected: list[Rejection]
-    offset: int
 
 
 class ItemRoutes:

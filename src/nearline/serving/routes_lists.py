@@ -2,41 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
-import msgspec
-
 from nearline.schema.errors import NearlineError
 from nearline.schema.event import DEVICES
 from nearline.schema.ids import visitor_key
 from nearline.schema.query import SURFACES, Query
-from nearline.schema.served import ServedItem
 from nearline.serving.asgi import Call, Reply, Table, json_reply
 from nearline.serving.bodies import identifier
 from nearline.serving.engine_port import EnginePort
 from nearline.serving.params import Params
 from nearline.serving.problems import not_found
+from nearline.serving.replies import Similar, Trending
 
 DEFAULT_SIZE, MOST_SIZE = 20, 100
 RECOMMENDATIONS = frozenset(
-    "user_id session_id context page_size num_results exclude item_id device locale debug after".split()
+    ["user_id", "session_id", "context", "page_size", "num_results", "exclude", "item_id", "device", "locale", "debug", "after"]
 )
 SIMILAR = frozenset(("user_id", "session_id", "limit", "diversity"))
 TRENDING = frozenset(("limit", "category"))
-
-
-class Similar(msgspec.Struct, frozen=True):
-    """Items similar to `source_item`, best first."""
-
-    source_item: str
-    items: Sequence[Any]
-
-
-class Trending(msgspec.Struct, frozen=True):
-    """What trends, best first."""
-
-    items: Sequence[ServedItem]
 
 
 class ListRoutes:
@@ -89,10 +71,14 @@ class ListRoutes:
     def _query(self, params: Params) -> tuple[Query, str]:
         user_id, session_id = params.text("user_id"), params.text("session_id")
         if not user_id and not session_id:
-            raise NearlineError("user_id", "", "say for whom: give user_id, or session_id for an anonymous visitor")
+            raise NearlineError(
+                "user_id", "", "say for whom: give user_id, or session_id for an anonymous visitor"
+            )
         if params.given("num_results"):
             if params.given("page_size"):
-                raise NearlineError("num_results", params.text("num_results"), "it is page_size: give one of them")
+                raise NearlineError(
+                    "num_results", params.text("num_results"), "it is page_size: give one of them"
+                )
             size = params.whole("num_results", DEFAULT_SIZE, 1, MOST_SIZE)
         else:
             size = params.whole("page_size", DEFAULT_SIZE, 1, MOST_SIZE)

@@ -10,14 +10,12 @@ from nearline.serving.engine_port import EnginePort
 from nearline.serving.metrics import Metrics
 from nearline.serving.openapi import document
 from nearline.serving.problems import ProblemError
+from nearline.serving.replies import Health
 
-_NO_SCRIPTS = (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
-
-
-class Health(msgspec.Struct, frozen=True):
-    """`status` is "ok" or "ready"."""
-
-    status: str
+_NO_SCRIPTS = (
+    b"content-security-policy",
+    b"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+)
 
 
 class OpsRoutes:

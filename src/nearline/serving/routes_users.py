@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from nearline.serving.asgi import Call, Reply, Table, json_reply
 from nearline.serving.bodies import identifier
 from nearline.serving.engine_port import EnginePort
 from nearline.serving.problems import not_found
-
-
-class UserErased(msgspec.Struct, frozen=True):
-    """The user is gone from state and lists; the lake and the next release follow. `offset` is the tombstone's."""
-
-    user_id: str
-    offset: int
+from nearline.serving.replies import UserErased
 
 
 class UserRoutes:

@@ -13,7 +13,7 @@ from nearline.schema.clock import SECOND, Clock
 from nearline.schema.errors import NearlineError
 from nearline.schema.event import DEVICES, EventIn, Record
 from nearline.serving.bodies import Bodies, Rejection, identifier, nearest, shown
-from nearline.serving.times import milliseconds, readable
+from nearline.serving.times import FIRST, milliseconds, readable
 from nearline.stores.catalog import Catalog
 
 MOST_POSITION = 1_000_000
@@ -84,29 +84,33 @@ class EventValidator:
         return out
 
     def _record(self, event: EventIn, now: int, assigned: _Ids, out: Accepted) -> Record:
-        needs_item = self._needs_item.get(event.event_type)
+        event_type, item_id, time = event.event_type, event.item_id, event.timestamp
+        needs_item = self._needs_item.get(event_type)
         if needs_item is None:
-            remedy = f"the application declares no such event type{nearest(event.event_type, self._needs_item)}"
-            raise NearlineError("event_type", shown(event.event_type), remedy)
+            remedy = f"the application declares no such event type{nearest(event_type, self._needs_item)}"
+            raise NearlineError("event_type", shown(event_type), remedy)
+        if time is None:
+            time = now
+        elif type(time) is not int or not FIRST <= time <= now:
+            time = self._time(time, now)
         record = Record(
-            identifier(event.event_id, "event_id") or assigned.take(),
-            event.event_type,
+            identifier(event.event_id, "event_id") if event.event_id else assigned.take(),
+            event_type,
             identifier(event.user_id, "user_id"),
-            identifier(event.item_id, "item_id"),
+            identifier(item_id, "item_id") if item_id != "" else "",
+            time,
             now,
-            now,
-            identifier(event.session_id, "session_id"),
+            identifier(event.session_id, "session_id") if event.session_id else "",
         )
-        if event.timestamp is not None:
-            time = milliseconds(event.timestamp, "timestamp")
-            if time > now + self._ahead:
-                remedy = f"it is ahead of the clock, which says {readable(now)}; send when it happened, in UTC"
-                raise NearlineError("timestamp", event.timestamp, remedy)
-            record.timestamp = time
-        if event.context or event.event_value:
-            _stamp_context(record, event.context, event.event_value)
+        if event.context:
+            _stamp_context(record, event.context)
+        if event.event_value:
+            _stamp_value(record, event.event_value)
+        if event.context or event.event_value:  # what is left of them
+            record.context = _rest(event.context, event.event_value)
         if not record.user_id and not record.session_id:
-            raise NearlineError("user_id", "", "say who acts: give user_id, or session_id for an anonymous visitor")
+            remedy = "say who acts: give user_id, or session_id for an anonymous visitor"
+            raise NearlineError("user_id", "", remedy)
         if record.item_id:
             item = self._catalog.items.get(record.item_id)
             if item is None:
@@ -114,8 +118,15 @@ class EventValidator:
             else:
                 record.category, record.brand, record.price = item.category, item.brand, item.price
         elif needs_item:
-            raise NearlineError("item_id", "", f'a "{event.event_type}" is about an item: give its id')
+            raise NearlineError("item_id", "", f'a "{event_type}" is about an item: give its id')
         return record
+
+    def _time(self, given: int | float | str, now: int) -> int:
+        time = milliseconds(given, "timestamp")
+        if time > now + self._ahead:
+            remedy = f"it is ahead of the clock, which says {readable(now)}; send when it happened, in UTC"
+            raise NearlineError("timestamp", shown(given), remedy)
+        return time
 
 
 class _Ids:
@@ -131,45 +142,51 @@ class _Ids:
         return self._digits[self._at - 32 : self._at]
 
 
-def _stamp_context(record: Record, context: dict[str, Any], value: dict[str, Any]) -> None:
-    """Move the known keys into the record's fields; the rest becomes its context, as JSON."""
-    if context:
-        pop = context.pop
-        if (given := pop("session_id", None)) is not None and not record.session_id:
-            record.session_id = identifier(given, "context.session_id")
-        if (given := pop("request_id", None)) is not None:
-            record.request_id = identifier(given, "context.request_id")
-        if (given := pop("page", None)) is not None:
-            record.page = identifier(given, "context.page")
-        if (given := pop("position", None)) is not None:
-            record.position = _whole(given, "context.position", MOST_POSITION)
-        if (given := context.get("device")) is not None and given in _DEVICES:
-            record.device = pop("device")
-    if value:
-        pop = value.pop
-        if (given := pop("rating", None)) is not None:
-            record.rating = _number(given, "event_value.rating", 0, MOST_RATING)
-        if (given := pop("dwell_ms", None)) is not None:
-            record.dwell_ms = _whole(given, "event_value.dwell_ms", MOST_DWELL)
-        if (given := pop("price", None)) is not None:
-            record.value = _number(given, "event_value.price", -MOST_PRICE, MOST_PRICE)
-        if (given := value.get("watch_percent")) is not None:
-            _number(given, "event_value.watch_percent", 0, 100)
-        if (given := value.get("query")) is not None and (type(given) is not str or len(given) > LONGEST_QUERY):
-            remedy = f"give text of at most {LONGEST_QUERY} characters"
-            raise NearlineError("event_value.query", shown(given), remedy)
-    if context or value:
-        record.context = _rest({**context, **value} if context and value else context or value)
+def _stamp_context(record: Record, context: dict[str, Any]) -> None:
+    """Move what has a field of its own out of an event's context."""
+    pop = context.pop
+    if (given := pop("page", None)) is not None:
+        record.page = identifier(given, "context.page")
+    if (given := pop("position", None)) is not None:
+        record.position = _whole(given, "context.position", MOST_POSITION)
+    if (given := pop("request_id", None)) is not None:
+        record.request_id = identifier(given, "context.request_id")
+    if (given := pop("session_id", None)) is not None:
+        own = identifier(given, "context.session_id")
+        record.session_id = record.session_id or own
+    given = context.get("device")
+    if type(given) is str and given in _DEVICES:
+        record.device = pop("device")
+
+
+def _stamp_value(record: Record, value: dict[str, Any]) -> None:
+    """Move what has a field of its own out of an event's value, and check what is known of the rest."""
+    pop = value.pop
+    if (given := pop("rating", None)) is not None:
+        record.rating = _number(given, "event_value.rating", 0, MOST_RATING)
+    if (given := pop("dwell_ms", None)) is not None:
+        record.dwell_ms = _whole(given, "event_value.dwell_ms", MOST_DWELL)
+    if (given := pop("price", None)) is not None:
+        record.value = _number(given, "event_value.price", -MOST_PRICE, MOST_PRICE)
+    if not value:
+        return
+    if (given := value.get("watch_percent")) is not None:
+        _number(given, "event_value.watch_percent", 0, 100)
+    if (given := value.get("query")) is not None and (type(given) is not str or len(given) > LONGEST_QUERY):
+        remedy = f"give text of at most {LONGEST_QUERY} characters"
+        raise NearlineError("event_value.query", shown(given), remedy)
 
 
 _DEVICES = frozenset(DEVICES[1:])
 
 
-def _rest(rest: dict[str, Any]) -> str:
+def _rest(context: dict[str, Any], value: dict[str, Any]) -> str:
+    rest = {**context, **value} if context and value else context or value
     try:
         text = _encode(rest)
-    except (OverflowError, msgspec.MsgspecError):
-        raise NearlineError("context", shown(rest), "keep whole numbers within 64 bits, or send text") from None
+    except (OverflowError, RecursionError, msgspec.MsgspecError):
+        remedy = "keep whole numbers within 64 bits, or send text"
+        raise NearlineError("context", shown(rest), remedy) from None
     if len(text) > MOST_CONTEXT:
         remedy = f"keep context and event_value below {MOST_CONTEXT:,} bytes; these are {len(text):,}"
         raise NearlineError("context", shown(rest), remedy)

@@ -12,7 +12,16 @@ from nearline.app.attributes import BUILT_IN, Attribute, Category, Number, Tags,
 from nearline.app.definition import App
 from nearline.schema.errors import NearlineError
 from nearline.schema.item import Item, ItemIn
-from nearline.serving.bodies import Bodies, MalformedError, Rejection, explained, fields, identifier, nearest, shown
+from nearline.serving.bodies import (
+    Bodies,
+    MalformedError,
+    Rejection,
+    explained,
+    fields,
+    identifier,
+    nearest,
+    shown,
+)
 from nearline.serving.times import milliseconds
 
 LONGEST = {"title": 1_000, "category": 500, "brand": 256, "image_url": 2_048}
@@ -37,7 +46,9 @@ class ItemValidator:
 
     def __init__(self, app: App) -> None:
         self._attributes = {name: kind for name, kind in app.attributes.items() if name not in BUILT_IN}
-        self._renamed = {kind.source_field: name for name, kind in app.attributes.items() if kind.source_field}
+        self._renamed = {
+            kind.source_field: name for name, kind in app.attributes.items() if kind.source_field
+        }
         self._bodies = Bodies(_Any, "items")
 
     def batch(self, body: bytes) -> AcceptedItems:
@@ -125,7 +136,9 @@ class ItemValidator:
                 moved[name] = value
             else:
                 known = nearest(field, [*_FIELDS, *self._attributes])
-                raise NearlineError(field, shown(value), f"there is no such field{known}; more goes under attributes")
+                raise NearlineError(
+                    field, shown(value), f"there is no such field{known}; more goes under attributes"
+                )
         if moved and isinstance(out.get("attributes", {}), dict):
             out["attributes"] = {**out.get("attributes", {}), **moved}
         return out
@@ -175,7 +188,9 @@ def _tags(value: Any, field: str) -> tuple[str, ...]:
         raise NearlineError(field, shown(value), f"give a list of at most {MOST_TAGS} names")
     for tag in value:
         if not isinstance(tag, str) or not 0 < len(tag) <= LONGEST_TAG or "\0" in tag:
-            raise NearlineError(field, shown(tag), f"give each as text of 1 to {LONGEST_TAG} characters, without NUL")
+            raise NearlineError(
+                field, shown(tag), f"give each as text of 1 to {LONGEST_TAG} characters, without NUL"
+            )
     return tuple(value)
 
 
@@ -185,7 +200,9 @@ def _members(raw: bytes | msgspec.Raw) -> _CHANGED:
     except msgspec.ValidationError as error:
         raise explained(error, raw, ItemIn) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise MalformedError("body", shown(bytes(raw).decode("utf-8", "replace")), f"send valid JSON: {error}") from None
+        raise MalformedError(
+            "body", shown(bytes(raw).decode("utf-8", "replace")), f"send valid JSON: {error}"
+        ) from None
     return members
 
 
@@ -200,4 +217,6 @@ def _encoded(value: _CHANGED) -> bytes:
     try:
         return msgspec.json.encode(value)
     except (OverflowError, RecursionError, msgspec.MsgspecError):
-        raise NearlineError("attributes", shown(value), "keep whole numbers within 64 bits, or send text") from None
+        raise NearlineError(
+            "attributes", shown(value), "keep whole numbers within 64 bits, or send text"
+        ) from None

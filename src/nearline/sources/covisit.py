@@ -15,7 +15,16 @@ from numpy.typing import NDArray
 
 from nearline.features.history import HistoryFold, recent_slots
 from nearline.schema.candidates import F32, I32, NOTHING, Retrieved
-from nearline.schema.components import ALL_EXPIRED, Arrays, FitData, Fold, FoldBatch, Stateful, UserState, World
+from nearline.schema.components import (
+    ALL_EXPIRED,
+    Arrays,
+    FitData,
+    Fold,
+    FoldBatch,
+    Stateful,
+    UserState,
+    World,
+)
 from nearline.schema.errors import NearlineError
 from nearline.schema.event import EVENT, Events, Role
 from nearline.schema.ids import key
@@ -31,7 +40,7 @@ CLICK, CONVERSION, VIEW = int(Role.CLICK), int(Role.CONVERSION), int(Role.VIEW)
 
 
 @inline
-def _place(neighbours: I32, start: int, room: int, item: int) -> int:
+def _place(neighbours: I32, start: int, room: int, item: int) -> Any:
     """Return where `item` is, or the free place where it would go (Fibonacci hashing, linear probing)."""
     place = (np.uint32(item) * np.uint32(2654435769)) & np.uint32(room - 1)
     while neighbours[start + place] != _EMPTY and neighbours[start + place] != item:

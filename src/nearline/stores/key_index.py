@@ -54,10 +54,11 @@ class KeyIndex:
 
     def __init__(self) -> None:
         self._used = 0
+        self._order: Keys = np.zeros(0, np.uint64)
         self._allocate(1024)
 
     def _allocate(self, size: int) -> None:
-        previous = self._order[: self._used] if self._used else np.zeros(0, np.uint64)
+        previous = self._order[: self._used]
         table, slots = np.zeros(size, np.uint64), np.zeros(size, np.int32)
         order = np.zeros(size // 2, np.uint64)
         _intern(table, slots, order, previous, 0, np.empty(len(previous), np.int32))

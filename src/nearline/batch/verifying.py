@@ -1,0 +1,92 @@
+"""Verifying: features recomputed by replay against the vectors that were served, exactly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+
+from nearline.app.tenant import Tenant
+from nearline.batch.replaying import Moment, replay
+from nearline.schema.candidates import Candidates
+from nearline.schema.components import ReadContext
+from nearline.schema.event import concat
+from nearline.schema.ids import keys, visitor_key
+from nearline.schema.query import Query
+from nearline.schema.served import Impression
+from nearline.stores.catalog import replay_catalog
+from nearline.stores.history import history, iter_records
+from nearline.stores.log import Log
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """How many served vectors were compared, and what differed.
+
+    Attributes:
+        lists, values: compared.
+        skipped: lists served while a batch was being folded, which have no one offset.
+        differing: feature name to number of values that differ.
+    """
+
+    lists: int
+    values: int
+    skipped: int
+    differing: dict[str, int]
+
+    @property
+    def equal(self) -> bool:
+        """Whether nothing differed."""
+        return not self.differing
+
+    def text(self) -> str:
+        """Return the report as a sentence."""
+        verdict = "all equal" if self.equal else f"differing: {self.differing}"
+        return f"{self.lists:,} lists, {self.values:,} values compared ({self.skipped} lists skipped): {verdict}"
+
+
+def verify(tenant: Tenant, log: Log) -> VerifyReport:
+    """Recompute every logged vector from lake and log; what the sources said is taken as logged."""
+    shown: list[tuple[Moment, Impression]] = []
+    skipped = 0
+    for _, records in iter_records(log, tenant.lake, "feedback"):
+        for record in records:
+            impression = msgspec.json.decode(record.context, type=Impression)
+            if not impression.features:
+                continue
+            if impression.offset < 0:
+                skipped += 1
+                continue
+            query = Query(
+                visitor_key(record.user_id, record.session_id),
+                impression.now,
+                surface=impression.surface,
+                item_id=record.item_id,
+                device=impression.device,
+            )
+            shown.append((Moment(impression.offset, query, len(shown)), impression))
+    world = tenant.world()
+    world.catalog.put(replay_catalog(iter_records(log, tenant.lake, "item_events")))
+    events = concat(list(history(log, tenant.lake, "user_events", kinds=tenant.kinds)))
+    features = tenant.features
+    given = features.slices[0].stop
+    differing: dict[str, int] = {}
+    values = 0
+    moments = sorted((moment for moment, _ in shown), key=lambda moment: moment.offset)
+    for moment in replay(world, events, moments):
+        impression = shown[moment.label][1]
+        served = np.asarray(impression.features, np.float32).T
+        slots = world.item_slots(keys(impression.items))
+        n = len(slots)
+        blank = np.zeros((len(tenant.parts.sources), n), np.float32)
+        candidates = Candidates(slots, blank, blank, np.zeros(n, np.int32), np.full(n, -1, np.int32))
+        user = world.hydrate(moment.query.visitor, moment.query.now)
+        ours = features.read(ReadContext(moment.query, user, candidates, world.rows, world.columns))
+        same = (ours == served) | (np.isnan(ours) & np.isnan(served))
+        for row in np.flatnonzero(~same.all(axis=1)).tolist():
+            if row >= given:
+                name = features.names[row]
+                differing[name] = differing.get(name, 0) + int((~same[row]).sum())
+        values += int(same[given:].size)
+    return VerifyReport(len(shown), values, skipped, differing)

@@ -1,0 +1,5 @@
+"""`python -m nearline.cli`."""
+
+from nearline.cli import main
+
+main()

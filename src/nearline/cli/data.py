@@ -1,0 +1,82 @@
+"""`import`, `maintain`, `replay`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from nearline.app.tenant import Tenant
+from nearline.batch.dataset import Dataset
+from nearline.batch.importers import load_dataset
+from nearline.batch.importing import import_dataset
+from nearline.batch.verifying import verify
+from nearline.cli.options import HERE, AppFile, Config, tenant_of
+from nearline.embedded.maintenance import maintain as run_maintenance
+from nearline.stream.local import LocalStream
+
+console = Console(stderr=True)
+
+
+def register(cli: typer.Typer) -> None:
+    """Add the commands."""
+    cli.command("import", help="Import a history. Example: nearline import ml-100k --app my-shop")(import_)
+    cli.command(help="Archive the log to the lake and snapshot the state. Example: nearline maintain")(maintain)
+    cli.command(help="Rebuild the state from lake and log. Example: nearline replay --verify")(replay)
+
+
+def import_(
+    data: Annotated[Path, typer.Argument(help="A folder or file: MovieLens, MovieTweetings, Taobao, CSV or Parquet.")],
+    app: AppFile = HERE,
+    config: Config = None,
+    data_clock: Annotated[bool, typer.Option(help="Let time go on from the data's last event.")] = True,
+) -> None:
+    """Import items and events into an empty tenant."""
+    tenant = tenant_of(app, config)
+    dataset = load_dataset(data)
+    import_with_bar(tenant, dataset, data_clock)
+    report = dataset.report
+    console.print(f"{report.kept:,} of {report.rows:,} rows kept; left out: {dict(report.dropped) or 'none'}")
+
+
+def import_with_bar(tenant: Tenant, dataset: Dataset, data_clock: bool = True) -> None:
+    """Import with a progress bar."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as progress:
+        tasks = {what: progress.add_task(f"import {what}", total=None) for what in ("items", "events")}
+
+        def step(what: str, done: int, total: int) -> None:
+            progress.update(tasks[what], completed=done, total=total)
+
+        import_dataset(tenant, dataset, data_clock=data_clock, progress=step)
+
+
+def maintain(app: AppFile = HERE, config: Config = None) -> None:
+    """Archive, apply erasures, expire, snapshot; runs beside a server."""
+    console.print(run_maintenance(tenant_of(app, config)))
+
+
+def replay(
+    app: AppFile = HERE,
+    config: Config = None,
+    check: Annotated[bool, typer.Option("--verify", help="Compare with the vectors that impressions logged.")] = False,
+) -> None:
+    """Fold lake and log from nothing and say how fast; --verify compares served features, exactly."""
+    tenant = tenant_of(app, config)
+    log = tenant.log(read_only=True)
+    try:
+        if check:
+            report = verify(tenant, log)
+            console.print(report.text())
+            raise typer.Exit(0 if report.equal else 1)
+        stream = LocalStream(tenant)
+        started = time.monotonic()
+        events = stream.follow(log)
+        seconds = time.monotonic() - started
+        console.print(f"{events:,} events in {seconds:.2f} s ({events / max(seconds, 1e-9):,.0f} a second)")
+    finally:
+        log.close()

@@ -1,0 +1,100 @@
+"""Background jobs of the embedded server, each a process of its own at low priority: archive, snapshot, train."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import time
+
+from nearline.embedded.engine import Engine
+from nearline.schema.clock import MINUTE
+
+logger = logging.getLogger("nearline.jobs")
+LOOK = 1.0
+"""Seconds between looks at what is due and at the release in service."""
+
+
+class Jobs:
+    """Starts `nearline maintain` and `nearline train` when due, and swaps to the release that is current.
+
+    Args:
+        engine: whose.
+        arguments: the command line options that name application and settings.
+    """
+
+    def __init__(self, engine: Engine, arguments: list[str]) -> None:
+        self._engine, self._arguments = engine, arguments
+        self._running: dict[str, asyncio.subprocess.Process] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        train = engine.settings.train
+        self._train_every = train.every_ms / 1e3
+        self._maintain_every = engine.settings.state.snapshot_every_minutes * MINUTE / 1e3
+        self._next = {"maintain": time.time() + self._maintain_every}
+        if self._train_every:
+            release = engine.release
+            age = (engine.clock.now() - release.manifest.created_at) / 1e3 if release else 0.0
+            self._next["train"] = time.time() + max(60.0, self._train_every - age)
+        self._trained_at = engine.world.state.offset
+        self._failures = 0
+        engine.jobs.update(
+            nearline_train_last_timestamp_seconds=0.0,
+            nearline_train_next_timestamp_seconds=self._next.get("train", 0.0),
+            nearline_train_last_failed=0.0,
+            nearline_train_failures_total=0.0,
+        )
+
+    async def run(self) -> None:
+        """Look every second, until cancelled; then end what is running."""
+        try:
+            while True:
+                await asyncio.sleep(LOOK)
+                await self._look()
+        finally:
+            for process in self._running.values():
+                if process.returncode is None:
+                    process.terminate()
+
+    async def _look(self) -> None:
+        engine, now = self._engine, time.time()
+        if engine.tenant.releases.current() not in ("", engine.recommender.pipeline.release):
+            await engine.reload()
+        after = engine.settings.train.after_events
+        if after and engine.world.state.offset - self._trained_at >= after:
+            self._next["train"] = now
+            self._trained_at = engine.world.state.offset
+        for name, due in list(self._next.items()):
+            if now >= due and name not in self._running:
+                self._start(name)
+
+    def _start(self, name: str) -> None:
+        every = self._maintain_every if name == "maintain" else self._train_every
+        if every:
+            self._next[name] = time.time() + every
+        else:
+            self._next.pop(name)
+        task = asyncio.create_task(self._job(name))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _job(self, name: str) -> None:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "nearline.cli", name, *self._arguments, stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )  # fmt: skip
+        self._running[name] = process
+        output, _ = await process.communicate()
+        self._running.pop(name, None)
+        failed = process.returncode != 0
+        say = logger.warning if failed else logger.info
+        say(f"{name} ended", extra={"returncode": process.returncode, "output": output.decode(errors="replace")[-2000:]})
+        if name == "maintain" and not failed:
+            self._engine.trim()
+        if name == "train":
+            self._failures += failed
+            self._engine.jobs.update(
+                nearline_train_last_timestamp_seconds=time.time(),
+                nearline_train_next_timestamp_seconds=self._next.get("train", 0.0),
+                nearline_train_last_failed=float(failed),
+                nearline_train_failures_total=float(self._failures),
+            )

@@ -1,0 +1,94 @@
+"""The server process: HTTP over the embedded engine, until SIGTERM or Ctrl-C; then it drains."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import uvicorn
+
+from nearline.app.tenant import Tenant
+from nearline.embedded.engine import Engine
+from nearline.embedded.jobs import Jobs
+from nearline.schema.errors import NearlineError
+from nearline.serving.api import create_app
+from nearline.serving.metrics import Metrics
+
+logger = logging.getLogger("nearline.server")
+DRAIN = 10
+"""Seconds that requests under way get to finish."""
+
+
+def listen(tenant: Tenant) -> socket.socket:
+    """Return a bound socket.
+
+    Raises:
+        NearlineError: the port is taken or the address is not this machine's.
+    """
+    server = tenant.settings.server
+    family = socket.AF_INET6 if ":" in server.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((server.host, server.port))
+    except OSError as error:
+        listener.close()
+        remedy = f"{error.strerror}; choose another port: [server] port in nearline.toml, or NEARLINE_SERVER_PORT=9000"
+        raise NearlineError("server.port", server.port, remedy) from error
+    return listener
+
+
+def serve(
+    tenant: Tenant,
+    arguments: list[str],
+    started: Callable[[Engine, int], Any] = lambda engine, port: None,
+    jobs: bool = True,
+) -> None:
+    """Serve until told to stop.
+
+    Args:
+        tenant: whose.
+        arguments: command line options for the background jobs.
+        started: called once it is ready, with the engine and the port; may return a coroutine to run beside.
+        jobs: whether archive, snapshot and training run in the background.
+
+    Raises:
+        NearlineError: the port is taken, or another process has the log.
+    """
+    listener = listen(tenant)
+    metrics = Metrics()
+    engine = Engine(tenant, metrics)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Any) -> AsyncIterator[None]:
+        await engine.open()
+        beside: list[asyncio.Task[Any]] = []
+        if jobs:
+            beside.append(asyncio.create_task(Jobs(engine, arguments).run()))
+        extra = started(engine, listener.getsockname()[1])
+        if extra is not None:
+            beside.append(asyncio.create_task(extra))
+        try:
+            yield
+        finally:
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
+            await engine.close()
+
+    config = uvicorn.Config(
+        create_app(engine, metrics, lifespan),
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        timeout_graceful_shutdown=DRAIN,
+        backlog=2048,
+    )
+    with listener:
+        uvicorn.Server(config).run(sockets=[listener])

@@ -1,0 +1,72 @@
+"""The bodies of successful answers; lists themselves are in `schema.served`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from nearline.schema.item import Item
+from nearline.schema.served import ServedItem
+from nearline.serving.bodies import Rejection
+
+
+class EventsTaken(msgspec.Struct, frozen=True):
+    """What became of a batch.
+
+    Attributes:
+        accepted: number of events that are durable now.
+        event_ids: by place in the batch, null where the event was rejected.
+        rejected: the others, each with what to do.
+        unknown_items: accepted events about items that are not registered.
+        offset: a list whose `offset` is as large has seen these events.
+    """
+
+    accepted: int
+    event_ids: list[str | None]
+    rejected: list[Rejection]
+    unknown_items: int
+    offset: int
+
+
+class ItemTaken(msgspec.Struct, frozen=True):
+    """The item as it is registered now; `offset` is its place in `item_events`."""
+
+    item: Item
+    offset: int
+
+
+class ItemsTaken(msgspec.Struct, frozen=True):
+    """What became of a batch; `item_ids` by place in the batch, null where the item was rejected."""
+
+    accepted: int
+    item_ids: list[str | None]
+    rejected: list[Rejection]
+    offset: int
+
+
+class Similar(msgspec.Struct, frozen=True):
+    """Items similar to `source_item`, best first."""
+
+    source_item: str
+    items: Sequence[Any]
+
+
+class Trending(msgspec.Struct, frozen=True):
+    """What trends, best first."""
+
+    items: Sequence[ServedItem]
+
+
+class UserErased(msgspec.Struct, frozen=True):
+    """The user is gone from state and lists; the lake and the next release follow. `offset` is the tombstone's."""
+
+    user_id: str
+    offset: int
+
+
+class Health(msgspec.Struct, frozen=True):
+    """`status` is "ok" or "ready"."""
+
+    status: str
