@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
-from event_streams import EDGES, ITEMS, START, USERS, cuts, features, raw_events, split, to_events
+import pytest
+from event_streams import EDGES, ITEMS, KINDS, START, USERS, cuts, features, raw_events, split, to_events
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import Card, Oracle, Raw
@@ -142,3 +143,27 @@ def test_weights_stop_at_the_largest_number() -> None:
     state.apply(to_events([heavy] * 40))
     row = state.hydrate(USERS[1], START).rows["affinity"][0]
     assert row["category_weights"].max() == row["brand_weights"].max() == 2**31 - 1
+
+
+@pytest.mark.parametrize(
+    "hours",
+    [
+        [0, 0.5, 1, 1.5001],  # the gap that just does not end a session, and the one that does
+        [100, 101, 102, 103, 1, 99, 104, 2],  # late purchases in a fifth category
+        *([0, *(-w * n + e for e in (-w, 0, w, 0.001))] for w, n in ((4, 7), (24, 8), (2, 36))),
+        *([0, *(-w * n + e for e in (-w, 0, w, 0.001)), w] for w, n in ((4, 7), (24, 8), (2, 36))),
+    ],
+    ids=["session", "late purchases", *(f"window {w}{e}" for e in ("", " moved") for w in (4, 24, 2))],
+)
+@pytest.mark.parametrize("kind", [3, 5], ids=["click", "buy"])
+def test_edges(hours: list[float], kind: int) -> None:
+    start, state = START // DAY * DAY, new_state()
+    role, weight = int(KINDS.role[kind]), int(KINDS.weight[kind])
+    raw = [
+        Raw(start + round(h * HOUR), USERS[1], ITEMS[1], kind, role, weight, n % 7 + 1, 1, 1000, 0, 0)
+        for n, h in enumerate(hours)
+    ]
+    for place, event in enumerate(raw):
+        state.apply(to_events([event], place))
+        for step in (0, HOUR, DAY):
+            compare(state, raw[: place + 1], USERS[1], max(e.ts for e in raw[: place + 1]) + step)

@@ -221,6 +221,18 @@ class RuleSettings(Struct, frozen=True):
     ] = 0.3
 
 
+class EvaluationSettings(Struct, frozen=True):
+    """For measuring; never on a server that people use."""
+
+    mode: Annotated[
+        bool,
+        Meta(
+            description="Lists have no budget and leave no impression, a request may give `now` (ms UTC) and "
+            "`rules` (true or false), events may be ahead of the clock, and no background job runs."
+        ),
+    ] = False
+
+
 class Settings(Struct, frozen=True):
     """All settings of one Nearline process."""
 
@@ -234,3 +246,4 @@ class Settings(Struct, frozen=True):
     impressions: Impressions = Impressions()
     clock: ClockSettings = ClockSettings()
     rules: RuleSettings = RuleSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()

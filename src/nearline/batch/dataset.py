@@ -143,7 +143,7 @@ def assemble(
         table = table.take(pa.array(np.argsort(times, kind="stable")))
     catalogue = {item.item_id: item for item in reversed(items)}
     ids = dict.fromkeys([item.item_id for item in items] + pc.unique(table["item_id"]).to_pylist())
-    everything = tuple(catalogue.get(item_id) or Item(item_id) for item_id in ids)
+    everything = tuple(catalogue.get(item_id) or Item(item_id) for item_id in ids if item_id)
     types = {row["values"]: row["counts"] for row in pc.value_counts(table["event_type"]).to_pylist()}
     rows = table.num_rows
     return Dataset(

@@ -7,7 +7,7 @@ import sys
 import typer
 from rich.console import Console
 
-from nearline.cli import batch, data, run
+from nearline.cli import batch, data, evaluate, run
 from nearline.schema.errors import NearlineError, StoreUnavailableError
 
 cli = typer.Typer(
@@ -16,7 +16,7 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
     help="Real-time recommendations: a click changes the very next list. Try it: `nearline demo`",
 )
-for module in (run, data, batch):
+for module in (run, data, batch, evaluate):
     module.register(cli)
 
 

@@ -44,7 +44,7 @@ def serve(app: AppFile = HERE, config: Config = None) -> None:
     logs.configure_logs()
     if tenant.settings.storage.durability == "relaxed":
         console.print("durability is relaxed: a power cut may lose the last second of acknowledged events")
-    run_server(tenant, arguments_of(app, config), _started)
+    run_server(tenant, arguments_of(app, config), _started, jobs=not tenant.settings.evaluation.mode)
 
 
 def _started(engine: Engine, port: int) -> None:

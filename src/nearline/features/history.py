@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nearline.schema.candidates import F32, I32
-from nearline.schema.components import ALL_EXPIRED, Entity, Fold, FoldBatch, ReadContext, Rows, Tier, World
+from nearline.schema.components import ALL_EXPIRED, Entity, Fold, FoldBatch, ReadContext, Rows, Tier, UserState, World
 from nearline.schema.event import EVENT, Events, Role
 from nearline.schema.kernel import f4, i4, i8, kernel, record, u1, u2, u4, u8
 
@@ -92,16 +92,40 @@ def newest_first(rows: Rows) -> tuple[NDArray[np.uint64], NDArray[np.uint32], ND
     return items[order], row["seconds"][order], row["roles"][order]
 
 
-def recent_slots(rows: Rows, world: World, limit: int) -> tuple[I32, NDArray[np.uint32], NDArray[np.uint8]]:
-    """Return the different known, not disliked items of a history row as slots, newest first, with seconds and roles."""
-    items, seconds, roles = newest_first(rows)
-    slots = world.item_slots(items)
-    negative = slots[roles == NEGATIVE]
-    fine = (slots >= 0) & ~np.isin(slots, negative) if len(negative) else slots >= 0
-    places = np.flatnonzero(fine)
-    _, first = np.unique(slots[places], return_index=True)
-    places = places[np.sort(first)][:limit]
-    return slots[places], seconds[places], roles[places]
+@kernel(i4[::1], u4[::1], u1[::1], i8, i4[::1], u4[::1])
+def _recent(slots: I32, seconds: NDArray[np.uint32], roles: NDArray[np.uint8], count: int, out: I32, at: Any) -> int:
+    """Write the different known, not disliked items of a ring, newest first; return how many."""
+    n = len(slots)
+    found = 0
+    for back in range(min(n, count)):
+        place = (count - 1 - back) % n
+        slot = slots[place]
+        fine = slot >= 0 and roles[place] != NEGATIVE
+        if fine:
+            for j in range(found):
+                if out[j] == slot:
+                    fine = False
+        if fine:
+            for other in range(min(n, count)):
+                if roles[other] == NEGATIVE and slots[other] == slot:
+                    fine = False
+        if fine:
+            out[found] = slot
+            at[found] = seconds[place]
+            found += 1
+    return found
+
+
+def recent_slots(user: UserState, world: World, limit: int) -> tuple[I32, NDArray[np.uint32]]:
+    """Return the different known, not disliked items of a visitor's history as slots, newest first, and their seconds."""
+    found = user.memo.get("recent")
+    if found is None:
+        row = user.rows["history"][0]
+        items: NDArray[np.uint64] = row["items"]
+        out, at = np.empty(len(items), np.int32), np.empty(len(items), np.uint32)
+        n = _recent(world.item_slots(items), row["seconds"], row["roles"], int(row["count"]), out, at)
+        found = user.memo["recent"] = out[:n], at[:n]
+    return found[0][:limit], found[1][:limit]
 
 
 @kernel(u8[::1], u4[::1], i8, u8[::1], i8, f4[:, ::1])

@@ -89,6 +89,7 @@ class Pipeline:
         steps.append(Step("merge", "merge", self._merge, core=True))
         for rule in self.filters:
             steps.append(Step("merge", f"filter:{rule.name}", self._filter(rule), wanted=_has_candidates))
+        steps.append(Step("merge", "sift", self._sift, core=True))
         if self.ranker is not None:
             steps.append(Step("features", "cut", self._cut, core=True, wanted=_has_candidates))
             for feature, rows in self.features:
@@ -168,10 +169,14 @@ class Pipeline:
             keep = rule.keep(run.query, run.user, run.candidates)
             if run.query.debug:
                 run.trace.setdefault("filters", {})[rule.name] = run.candidates.items[~keep]
-            if not keep.all():
-                run.candidates = run.candidates.take(keep)
+            run.keep = keep if run.keep is None else run.keep & keep
 
         return act
+
+    def _sift(self, run: Run) -> None:
+        if run.keep is not None and run.candidates is not None and not run.keep.all():
+            run.candidates = run.candidates.take(np.flatnonzero(run.keep))
+        run.keep = None
 
     def _cut(self, run: Run) -> None:
         assert run.candidates is not None

@@ -6,6 +6,9 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from nearline.schema.candidates import F32, Candidates, Ranked, Retrieved
 from nearline.schema.components import UserState
 from nearline.schema.query import Query
@@ -22,6 +25,7 @@ class Run:
         step: place of the step that is next or under way.
         stage: its stage.
         retrieved: by place of the source.
+        keep: what the filters have left so far, `[n] bool`; applied when all have spoken.
         matrix: `[n_features, n_candidates] float32`.
         missing: names of components that failed or were late.
         times: seconds by stage.
@@ -42,6 +46,7 @@ class Run:
     exact: bool = True
     retrieved: dict[int, Retrieved] = field(default_factory=dict)
     candidates: Candidates | None = None
+    keep: NDArray[np.bool_] | None = None
     matrix: F32 | None = None
     ranked: Ranked | None = None
     served_from: str = ""
@@ -65,6 +70,7 @@ class Run:
             exact=self.exact,
             retrieved=dict(self.retrieved),
             candidates=self.candidates,
+            keep=self.keep,
             matrix=None if self.matrix is None else self.matrix.copy(),
             ranked=self.ranked,
             served_from=self.served_from,

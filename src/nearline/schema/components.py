@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
@@ -111,11 +111,13 @@ class UserState:
         slot: place in the process's tables, -1 when never seen.
         rows: fold name to its row, `[1] dtype`.
         offset: of the last event folded into the row, -1 for none.
+        memo: what components derived from the rows for this request and others may use again.
     """
 
     slot: int
     rows: Mapping[str, Rows]
     offset: int
+    memo: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

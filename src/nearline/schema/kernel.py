@@ -15,6 +15,7 @@ u1: Any = numba.uint8
 u2: Any = numba.uint16
 u4: Any = numba.uint32
 u8: Any = numba.uint64
+i1: Any = numba.int8
 i2: Any = numba.int16
 i4: Any = numba.int32
 i8: Any = numba.int64

@@ -60,7 +60,7 @@ def create_app(
     if not origins:
         return api
     return CORSMiddleware(
-        api,  # type: ignore[arg-type]
+        api,
         allow_origins=origins,
         allow_methods=("GET", "POST", "PUT", "PATCH", "DELETE"),
         allow_headers=("Authorization", "X-API-Key", "Content-Type", "X-Request-Id"),
@@ -69,7 +69,9 @@ def create_app(
 
 
 class Api:
-    """Finds the handler of a request and sends its reply. Fixed paths are one look-up; the others are patterns.
+    """Finds the handler of a request and sends its reply.
+
+    Fixed paths are one look-up; the others are patterns.
 
     Args:
         engine: answers.

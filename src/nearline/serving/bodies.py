@@ -1,4 +1,4 @@
-"""Request bodies that are one value, an array of them, or an array under a name; a bad element is bad alone."""
+"""Request bodies: one value, an array of them, or an array under a name; a bad element is bad alone."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def explained(error: Exception, raw: msgspec.Raw | bytes, kind: type[Any]) -> Ne
         )
     text, given = str(error), _value(raw)
     at = _PATH.search(text)
-    field = at["path"] if at else ""
+    field = at["path"].replace("[...]", "") if at else ""
     if missing := _MISSING.search(text):
         return NearlineError(_joined(field, missing["name"]), None, "it is required")
     if unknown := _UNKNOWN.search(text):
@@ -176,7 +176,11 @@ def identifier(value: Any, field: str) -> str:
         return value
     if type(value) is int:
         return identifier(str(value), field)
-    remedy = f"give at most {LONGEST_ID} characters, without NUL" if type(value) is str else "give text or a whole number"
+    remedy = (
+        f"give at most {LONGEST_ID} characters, without NUL"
+        if type(value) is str
+        else "give text or a whole number"
+    )
     raise NearlineError(field, shown(value), remedy)
 
 

@@ -18,9 +18,11 @@ main{max-width:960px;margin:0 auto;padding:48px 24px 96px}h1{margin:0;font-size:
 h1 small{font-size:14px;font-weight:500;color:var(--soft);letter-spacing:0;margin-left:8px}
 h2{margin:44px 0 12px;font-size:13px;text-transform:uppercase;letter-spacing:.09em;color:var(--soft)}
 h3{margin:20px 0 6px;font-size:14px}p{margin:6px 0}.lead{color:var(--soft);font-size:17px}
-nav{margin:20px 0 0}nav a{margin-right:16px}a{color:var(--post);text-decoration:none}a:hover{text-decoration:underline}
+nav{margin:20px 0 0}nav a{margin-right:16px}
+a{color:var(--post);text-decoration:none}a:hover{text-decoration:underline}
 details{background:var(--card);border:1px solid var(--line);border-radius:10px;margin:8px 0;overflow:hidden}
-summary{display:flex;gap:14px;align-items:baseline;padding:12px 16px;cursor:pointer;list-style:none;flex-wrap:wrap}
+summary{display:flex;gap:14px;align-items:baseline;
+padding:12px 16px;cursor:pointer;list-style:none;flex-wrap:wrap}
 summary::-webkit-details-marker{display:none}summary:hover{background:var(--code)}
 details>div{padding:2px 18px 18px;border-top:1px solid var(--line)}
 .method{font:700 12px ui-monospace,monospace;width:58px}.get{color:var(--get)}.post{color:var(--post)}
@@ -28,8 +30,10 @@ details>div{padding:2px 18px 18px;border-top:1px solid var(--line)}
 code,.path{font-family:ui-monospace,SFMono-Regular,Menlo,monospace;font-size:13px}.path{font-weight:600}
 .about{color:var(--soft);font-size:14px}table{width:100%;border-collapse:collapse;font-size:14px}
 td,th{padding:7px 12px 7px 0;text-align:left;vertical-align:top;border-bottom:1px solid var(--line)}
-th{font-weight:600;color:var(--soft);font-size:12px}tr:last-child td{border-bottom:0}td:first-child{white-space:nowrap}
-code{background:var(--code);padding:1px 5px;border-radius:4px}.must{color:var(--delete);font-size:12px;margin-left:6px}
+th{font-weight:600;color:var(--soft);font-size:12px}tr:last-child td{border-bottom:0}
+td:first-child{white-space:nowrap}
+code{background:var(--code);padding:1px 5px;border-radius:4px}
+.must{color:var(--delete);font-size:12px;margin-left:6px}
 """
 
 
@@ -46,8 +50,10 @@ def page(document: Json) -> str:
     )
     described = "".join(_schema(name, schema) for name, schema in sorted(schemas.items()))
     return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(info["title"])} API</title>'
-        f'<meta name="viewport" content="width=device-width,initial-scale=1"><style>{_STYLE}</style></head><body><main>'
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f"<title>{escape(info['title'])} API</title>"
+        f'<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f"<style>{_STYLE}</style></head><body><main>"
         f"<h1>{escape(info['title'])} API<small>{escape(info['version'])}</small></h1>"
         f'<p class="lead">{escape(info["description"])}</p>'
         f'<nav>{links}<a href="openapi.json">openapi.json</a></nav>{sections}'
@@ -73,8 +79,9 @@ def _operation(method: str, path: str, operation: Json) -> str:
     )
     parts.append(f"<h3>Responses</h3><table>{rows}</table>")
     return (
-        f'<details><summary><span class="method {method}">{method.upper()}</span><span class="path">{escape(path)}'
-        f'</span><span class="about">{escape(operation["summary"])}</span></summary><div>{"".join(parts)}</div></details>'
+        f'<details><summary><span class="method {method}">{method.upper()}</span>'
+        f'<span class="path">{escape(path)}</span><span class="about">{escape(operation["summary"])}</span></summary>'
+        f"<div>{''.join(parts)}</div></details>"
     )
 
 

@@ -26,7 +26,7 @@ _OWN = frozenset(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) | {
 
 
 class JsonFormatter(logging.Formatter):
-    """Formats a record as JSON: time, level, logger, message, request_id, exception, and what `extra` brought."""
+    """Formats a record as JSON: time, level, logger, message, request_id, exception, what `extra` brought."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return one line."""
@@ -45,7 +45,9 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure_logs(level: str = "", stream: TextIO | None = None) -> None:
-    """Send all logs, uvicorn's too, to stderr as JSON. The access log is off: `/metrics` has what it would say.
+    """Send all logs, uvicorn's too, to stderr as JSON.
+
+    The access log is off: `/metrics` has what it would say.
 
     Args:
         level: debug, info, warning or error; else the environment's NEARLINE_LOG_LEVEL, else info.

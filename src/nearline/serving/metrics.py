@@ -50,27 +50,38 @@ class Described(Struct, frozen=True):
 
 METRICS: tuple[Described, ...] = (
     Described("nearline_request_seconds", "histogram", "Time to answer a request.", "endpoint"),
-    Described("nearline_responses_total", "counter", "Answers by status: rate gives requests per second.", "status"),
+    Described("nearline_responses_total", "counter", "Answers by status.", "status"),
     Described("nearline_stage_seconds", "histogram", "Time of one stage of a list.", "stage"),
     Described("nearline_component_errors_total", "counter", "Components that raised.", "component"),
     Described("nearline_component_timeouts_total", "counter", "Components that were late.", "component"),
     Described("nearline_lists_total", "counter", "Lists by what they were served from.", "served_from"),
-    Described("nearline_events_total", "counter", "Events: accepted, rejected, duplicate, unknown_item.", "outcome"),
-    Described("nearline_event_effect_seconds", "histogram", "From accepting an event to its effect on state and lists."),
+    Described("nearline_events_total", "counter", "Events by what became of them.", "outcome"),
+    Described("nearline_event_effect_seconds", "histogram", "From accepting an event to its effect."),
     Described("nearline_queue_events", "gauge", "Events that wait to be stored.", asked=True),
-    Described("nearline_log_lag_events", "gauge", "Stored events that state has not folded yet.", asked=True),
-    Described("nearline_archive_lag_events", "gauge", "Stored events that the lake does not hold yet.", asked=True),
+    Described("nearline_log_lag_events", "gauge", "Stored events not folded yet.", asked=True),
+    Described("nearline_archive_lag_events", "gauge", "Stored events not in the lake yet.", asked=True),
     Described("nearline_catalog_items", "gauge", "Registered items.", asked=True),
-    Described("nearline_catalog_coverage", "gauge", "Share of the items that were in a list since the start.", asked=True),
+    Described("nearline_catalog_coverage", "gauge", "Share of items in a list since the start.", asked=True),
     Described("nearline_visitors", "gauge", "Users and sessions with state.", asked=True),
     Described("nearline_state_bytes", "gauge", "Memory of the online state.", asked=True),
-    Described("nearline_release_age_seconds", "gauge", "Since the release in service was made; -1 without one.", asked=True),
-    Described("nearline_train_last_timestamp_seconds", "gauge", "When training last ended, Unix time; 0: never.", asked=True),
-    Described("nearline_train_next_timestamp_seconds", "gauge", "When training is due, Unix time; 0: off.", asked=True),
-    Described("nearline_train_last_failed", "gauge", "1 where the last training failed or was refused.", asked=True),
-    Described("nearline_train_failures_total", "counter", "Trainings that failed or were refused.", asked=True),
-    Described("nearline_impressions_lost_total", "counter", "Lists whose impression could not be stored.", asked=True),
-)  # fmt: skip
+    Described(
+        "nearline_release_age_seconds", "gauge", "Age of the release in service; -1: none.", asked=True
+    ),
+    Described(
+        "nearline_train_last_timestamp_seconds", "gauge", "When training last ended; 0: never.", asked=True
+    ),
+    Described("nearline_train_next_timestamp_seconds", "gauge", "When training is due; 0: off.", asked=True),
+    Described("nearline_train_last_failed", "gauge", "1: the last failed or was refused.", asked=True),
+    Described(
+        "nearline_train_failures_total", "counter", "Trainings that failed or were refused.", asked=True
+    ),
+    Described(
+        "nearline_impressions_lost_total",
+        "counter",
+        "Lists whose impression could not be stored.",
+        asked=True,
+    ),
+)
 
 
 class _Histogram:
@@ -142,8 +153,11 @@ class Metrics(Collector):
     def events(self, accepted: int = 0, rejected: int = 0, duplicate: int = 0, unknown_item: int = 0) -> None:
         """Count events; the HTTP layer counts all but duplicates, which only the engine knows."""
         for outcome, n in (
-            ("accepted", accepted), ("rejected", rejected), ("duplicate", duplicate), ("unknown_item", unknown_item),
-        ):  # fmt: skip
+            ("accepted", accepted),
+            ("rejected", rejected),
+            ("duplicate", duplicate),
+            ("unknown_item", unknown_item),
+        ):
             if n:
                 self._add("nearline_events_total", outcome, n)
 
@@ -198,9 +212,10 @@ def reference() -> str:
     lines = [
         "# Metrics",
         "",
-        "`GET /metrics` in the text format of Prometheus; with an API key set it asks for the key. Histograms have buckets",
-        f"from {BUCKETS[0] * 1e6:.0f} µs to {BUCKETS[-1]:.0f} s. The process's own (`process_cpu_seconds_total`, `process_resident_memory_bytes`, ...)",
-        "are there too, on Linux.",
+        "`GET /metrics` in the text format of Prometheus; with an API key set it asks for the key. Histograms have",
+        f"buckets from {BUCKETS[0] * 1e6:.0f} µs to {BUCKETS[-1]:.0f} s. On Linux the process's own are there too, such as",
+        "`process_resident_memory_bytes`. Outcomes of events: accepted, rejected, duplicate, and unknown_item, which are",
+        "accepted too. Timestamps are Unix time in seconds.",
         "",
         "This page is generated from `nearline.serving.metrics.METRICS`; a test fails when it is stale.",
         "",

@@ -26,7 +26,7 @@ _STRUCTS = (
     ProblemBody, Metadata,
 )  # fmt: skip
 _ID: Json = {"type": "string", "maxLength": LONGEST_ID, "pattern": "^[^\\u0000]*$"}
-_ID_OR_NUMBER: Json = {"anyOf": [_ID, {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1}]}
+_ID_OR_NUMBER: Json = {"anyOf": [_ID, {"type": "integer"}]}
 _TIME: Json = {
     "anyOf": [
         {"type": "integer"},
@@ -171,12 +171,18 @@ def _refine(schemas: Json, app: App) -> None:
     tag = {"type": "string", "minLength": 1, "maxLength": LONGEST_TAG}
     item["properties"]["tags"] = {"type": "array", "items": tag, "maxItems": MOST_TAGS}
     item["properties"]["created_at"] = _TIME
-    item["properties"]["item_id"] = {
-        "anyOf": [{**_ID, "minLength": 1}, {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1}]
-    }
+    item["properties"]["item_id"] = {"anyOf": [{**_ID, "minLength": 1}, {"type": "integer"}]}
     addressed = {name: schema for name, schema in item["properties"].items() if name != "item_id"}
-    shared = {"type": "object", "title": "ItemFields", "properties": addressed}
-    schemas["ItemFields"] = {**shared, "description": "An item whose id is in the path."}
+    schemas["ItemFields"] = {
+        "type": "object",
+        "description": "An item whose id is in the path.",
+        "properties": addressed,
+    }
+    schemas["ItemChange"] = {
+        "type": "object",
+        "description": "What changes; null resets a field.",
+        "properties": {name: {"anyOf": [schema, {"type": "null"}]} for name, schema in addressed.items()},
+    }
     schemas["Served"]["properties"]["served_from"] = {
         "type": "string",
         "enum": list(SERVED_FROM),

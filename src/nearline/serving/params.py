@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl
 
 from nearline.schema.errors import NearlineError
 from nearline.serving.bodies import LONGEST_ID, identifier, nearest, shown
+from nearline.serving.times import milliseconds
 
 MOST_EXCLUDED = 1_000
 LOCALE = "^[A-Za-z]{1,8}([-_][A-Za-z0-9]{1,8}){0,4}$"
@@ -73,11 +74,18 @@ class Params:
             raise NearlineError(name, text, "give a number from 0 to 1")
         return value
 
-    def flag(self, name: str) -> bool:
-        """Return a truth value, false where it is not given."""
+    def time(self, name: str, default: int) -> int:
+        """Return a time as ms UTC."""
         text = self.text(name)
         if not text and not self.given(name):
-            return False
+            return default
+        return milliseconds(int(text) if text.isascii() and text.isdigit() and len(text) < 16 else text, name)
+
+    def flag(self, name: str, default: bool = False) -> bool:
+        """Return a truth value."""
+        text = self.text(name)
+        if not text and not self.given(name):
+            return default
         if text not in _FLAGS:
             raise NearlineError(name, text, "give true or false")
         return _FLAGS[text]

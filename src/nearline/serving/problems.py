@@ -16,8 +16,8 @@ from nearline.serving.bodies import MalformedError, Rejection, shown
 class ProblemBody(msgspec.Struct, frozen=True, omit_defaults=True):
     """What went wrong, with what to do about it.
 
-    `field`, `value` and `remedy` name a mistake in the request; `rejected` lists the elements of a batch of which
-    none was taken.
+    `field`, `value` and `remedy` name a mistake in the request; `rejected` lists the elements of a batch
+    of which none was taken.
     """
 
     title: str

@@ -60,7 +60,7 @@ class Trending(msgspec.Struct, frozen=True):
 
 
 class UserErased(msgspec.Struct, frozen=True):
-    """The user is gone from state and lists; the lake and the next release follow. `offset` is the tombstone's."""
+    """Gone from state and lists; the lake and the next release follow. `offset` is the tombstone's."""
 
     user_id: str
     offset: int

@@ -15,8 +15,22 @@ from nearline.serving.replies import Similar, Trending
 
 DEFAULT_SIZE, MOST_SIZE = 20, 100
 RECOMMENDATIONS = frozenset(
-    ["user_id", "session_id", "context", "page_size", "num_results", "exclude", "item_id", "device", "locale", "debug", "after"]
+    [
+        "user_id",
+        "session_id",
+        "context",
+        "page_size",
+        "num_results",
+        "exclude",
+        "item_id",
+        "device",
+        "locale",
+        "debug",
+        "after",
+    ]
 )
+MEASURING = RECOMMENDATIONS | {"now", "rules"}
+"""What the endpoint also has where `[evaluation] mode` is on."""
 SIMILAR = frozenset(("user_id", "session_id", "limit", "diversity"))
 TRENDING = frozenset(("limit", "category"))
 
@@ -26,6 +40,7 @@ class ListRoutes:
 
     def __init__(self, engine: EnginePort) -> None:
         self._engine = engine
+        self._measuring = engine.settings.evaluation.mode
 
     def table(self) -> Table:
         """Return the handlers."""
@@ -37,7 +52,8 @@ class ListRoutes:
 
     async def recommendations(self, call: Call) -> Reply:
         """Answer with a list for a user or session."""
-        query, after = self._query(Params(call.scope["query_string"], RECOMMENDATIONS))
+        known = MEASURING if self._measuring else RECOMMENDATIONS
+        query, after = self._query(Params(call.scope["query_string"], known))
         served = await self._engine.recommend(query, after)
         return json_reply(served, request_id=served.request_id)
 
@@ -83,9 +99,10 @@ class ListRoutes:
         else:
             size = params.whole("page_size", DEFAULT_SIZE, 1, MOST_SIZE)
         debug = params.flag("debug")
+        now, measuring = self._engine.clock.now(), self._measuring
         query = Query(
             visitor=visitor_key(user_id, session_id),
-            now=self._engine.clock.now(),
+            now=params.time("now", now) if measuring else now,
             user_id=user_id,
             session_id=session_id,
             surface=params.choice("context", SURFACES, "homepage"),
@@ -95,6 +112,8 @@ class ListRoutes:
             device=params.choice("device", DEVICES, ""),
             locale=params.locale("locale"),
             debug=debug,
-            log=not debug,
+            log=not debug and not measuring,
+            limits=not measuring,
+            rules=params.flag("rules", True) if measuring else True,
         )
         return query, params.text("after")

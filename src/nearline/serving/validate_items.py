@@ -97,6 +97,8 @@ class ItemValidator:
 
     def _item(self, members: _CHANGED) -> Item:
         members = self._named(members)
+        if type(members.get("item_id")) is int:
+            members["item_id"] = str(members["item_id"])
         raw = _encoded(members)
         try:
             given = msgspec.json.decode(raw, type=ItemIn)

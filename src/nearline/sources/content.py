@@ -17,7 +17,7 @@ from nearline.schema.query import Query
 from nearline.sources.covisit import page_item
 from nearline.sources.top import top
 
-DEPTH = 400
+DEPTH = 200
 """Items kept per attribute value: the most touched ones, so that a common value costs no more than a rare one."""
 
 
@@ -79,7 +79,7 @@ class ContentSource:
     template: ClassVar[str] = "Shares attributes with {title}"
     time_based = False
 
-    def __init__(self, quota: int = 100, ask: int = 10, decay: float = 0.8) -> None:
+    def __init__(self, quota: int = 100, ask: int = 5, decay: float = 0.8) -> None:
         self.quota, self.ask = quota, ask
         self.state: tuple[Stateful, ...] = ()
         self.folds: tuple[Fold, ...] = (HistoryFold(), ItemTotalsFold())
@@ -121,7 +121,7 @@ class ContentSource:
     def fetch(self, query: Query, user: UserState, limit: int) -> Retrieved:
         """Return the items that share most with the last items, and with the page's item."""
         self._index()
-        recent, _, _ = recent_slots(user.rows["history"], self._world, self.ask)
+        recent, _ = recent_slots(user, self._world, self.ask)
         if (slot := page_item(query, self._world)) >= 0:
             recent = np.concatenate(([slot], recent[recent != slot]))[: self.ask].astype(np.int32)
         return self.like(recent, limit)

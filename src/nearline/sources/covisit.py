@@ -297,7 +297,7 @@ class CovisitSource:
 
     def fetch(self, query: Query, user: UserState, limit: int) -> Retrieved:
         """Return the strongest successors of the last items, and of the page's item."""
-        recent, _, _ = recent_slots(user.rows["history"], self._world, self.ask)
+        recent, _ = recent_slots(user, self._world, self.ask)
         if query.item_id:
             slot = page_item(query, self._world)
             recent = np.concatenate(([slot], recent[recent != slot]))[: self.ask].astype(np.int32) if slot >= 0 else recent

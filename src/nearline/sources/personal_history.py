@@ -40,7 +40,7 @@ class PersonalHistorySource:
 
     def fetch(self, query: Query, user: UserState, limit: int) -> Retrieved:
         """Return the visitor's last items."""
-        items, seconds, _ = recent_slots(user.rows["history"], self._world, limit)
+        items, seconds = recent_slots(user, self._world, limit)
         hours = np.maximum(0.0, query.now / 1000.0 - seconds) / 3600.0
         scores = np.exp2(-hours / self.half_life) + 1e-6
         return Retrieved(items, scores.astype(np.float32), items)

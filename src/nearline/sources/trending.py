@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nearline.features.affinity import AffinityFold
 from nearline.features.popularity import PopularityFold, decayed
 from nearline.features.session import SessionFold
-from nearline.schema.candidates import I32, NOTHING, Retrieved
+from nearline.schema.candidates import F32, I32, NOTHING, Retrieved
 from nearline.schema.clock import SECOND
 from nearline.schema.components import Arrays, FitData, Fold, Stateful, UserState, World
 from nearline.schema.query import Query
@@ -45,26 +47,25 @@ class TrendingSource:
     def bind(self, world: World, arrays: Arrays) -> None:
         """Read this world's item rows."""
         self._world = world
-        self._order: tuple[I32, np.ndarray[tuple[int], np.dtype[np.float32]]] | None = None
+        self._order: _Order | None = None
         self._at, self._catalog_version = -(1 << 62), -1
 
     def fetch(self, query: Query, user: UserState, limit: int) -> Retrieved:
         """Return what trends overall and in the visitor's categories."""
-        items, scores = self._ordered(query.now)
-        if len(items) == 0:
+        order = self._ordered(query.now)
+        if len(order.items) == 0:
             return NOTHING
-        chosen = np.zeros(len(items), np.bool_)
-        chosen[: limit // 2] = True
         wanted = _categories(user)
-        if len(wanted):
-            mine = np.flatnonzero(np.isin(self._world.columns.category[items], wanted))
-            chosen[mine[: limit - limit // 2]] = True
+        mine = [order.by_category[c] for c in wanted if c in order.by_category]
+        if mine:
+            half = limit - limit // 2
+            own = np.concatenate([places[: -(-half // len(mine))] for places in mine])
+            places = np.union1d(np.arange(min(limit // 2, len(order.items))), own)
         else:
-            chosen[:limit] = True
-        places = np.flatnonzero(chosen)
-        return Retrieved(items[places], scores[places], np.full(len(places), -1, np.int32))
+            places = np.arange(min(limit, len(order.items)))
+        return Retrieved(order.items[places], order.scores[places], np.full(len(places), -1, np.int32))
 
-    def _ordered(self, now: int) -> tuple[I32, np.ndarray[tuple[int], np.dtype[np.float32]]]:
+    def _ordered(self, now: int) -> _Order:
         stale = abs(now - self._at) >= self.refresh or self._catalog_version != self._world.catalog_version
         if self._order is None or stale:
             available = np.flatnonzero(self._world.columns.available).astype(np.int32)
@@ -72,13 +73,26 @@ class TrendingSource:
             # An item nobody touched yet ranks below all others, yet keeps the page from being empty.
             scores = np.maximum(scores, np.float32(1e-6))
             places = best(scores, self.depth)
-            self._order = available[places], scores[places]
+            items, scores = available[places], scores[places]
+            categories = self._world.columns.category[items]
+            by = np.argsort(categories, kind="stable")
+            names, starts = np.unique(categories[by], return_index=True)
+            lists = np.split(by, starts[1:]) if len(names) else []
+            self._order = _Order(items, scores, dict(zip(names.tolist(), lists, strict=True)))
             self._at, self._catalog_version = now, self._world.catalog_version
         return self._order
 
 
-def _categories(user: UserState) -> np.ndarray[tuple[int], np.dtype[np.uint32]]:
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """The catalogue's head by popularity; `by_category` holds places into it."""
+
+    items: I32
+    scores: F32
+    by_category: dict[int, NDArray[np.intp]]
+
+
+def _categories(user: UserState) -> list[int]:
     affinity = user.rows["affinity"][0]
-    top = affinity["categories"][np.argsort(-affinity["category_weights"], kind="stable")[:3]]
-    wanted = np.append(top, user.rows["session"]["category"][0])
-    return np.asarray(wanted[wanted != 0], np.uint32)
+    top = affinity["categories"][np.argsort(-affinity["category_weights"], kind="stable")[:3]].tolist()
+    return [c for c in dict.fromkeys([*top, int(user.rows["session"]["category"][0])]) if c]

@@ -69,6 +69,8 @@ class Catalog:
         """
         batch = list(items)
         for item in batch:
+            if not item.item_id:
+                raise NearlineError("item_id", item.item_id, "give every item an id")
             for name in (item.category, item.brand):
                 if name and self.names.setdefault(key32(name), name) != name:
                     raise NearlineError("category or brand", name, f"its key is that of {self.names[key32(name)]!r}; rename it")

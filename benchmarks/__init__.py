@@ -1,0 +1,1 @@
+"""Programs that measure Nearline; `make bench` runs them all."""

@@ -1,0 +1,111 @@
+"""Where the time of one list goes: microseconds of each step, in process, on one core, nothing beside it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import defaultdict
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+
+from benchmarks.server import SERVER
+from benchmarks.table import Row, machine, percentile, say
+from benchmarks.world import arguments, make
+from nearline.app.binding import build_pipeline
+from nearline.app.tenant import Tenant
+from nearline.pipeline.pipeline import Pipeline, Step
+from nearline.schema.ids import visitor_key
+from nearline.schema.query import Query
+from nearline.serving.recommender import Recommender
+from nearline.stream.local import LocalStream
+
+COMMAND = "python -m benchmarks.profile_list"
+Times = dict[str, list[float]]
+
+
+def opened(tenant: Tenant) -> Recommender:
+    """Return the tenant as the server runs it, without its threads."""
+    stream = LocalStream(tenant)
+    log = tenant.log(read_only=True)
+    stream.restore(log)
+    log.close()
+    release = tenant.releases.load(tenant.releases.current(), tenant.feature_set)
+    pipeline = build_pipeline(tenant, stream.world, release.arrays, release.manifest.version)
+    return Recommender(tenant, stream.world, pipeline)
+
+
+def timed(pipeline: Pipeline, times: Times) -> None:
+    """Make each step note its time."""
+
+    def around(step: Step) -> Step:
+        def act(run: object) -> None:
+            began = time.perf_counter()
+            step.act(run)  # type: ignore[arg-type]
+            times[step.name].append(time.perf_counter() - began)
+
+        return replace(step, act=act)
+
+    pipeline.steps = tuple(around(step) for step in pipeline.steps)
+
+
+def profile(recommender: Recommender, users: tuple[str, ...], n: int) -> tuple[Times, list[int]]:
+    """Make `n` lists; return seconds by step and the candidates of each."""
+    times: Times = defaultdict(list)
+    tenant, encode = recommender.tenant, msgspec.json.Encoder().encode
+    pipeline = recommender.pipeline
+    plain = pipeline.steps
+    counts: list[int] = []
+    for place in range(-100, n):
+        if place == 0:
+            timed(pipeline, times)
+        user = users[place % len(users)]
+        began = time.perf_counter()
+        query = Query(visitor_key(user, ""), tenant.clock.now(), user_id=user, limits=False)
+        run = recommender.start(query)
+        pipeline.advance(run)
+        advanced = time.perf_counter()
+        served, impression = recommender.finish(run, pipeline)
+        finished = time.perf_counter()
+        encode(served)
+        encoded = time.perf_counter()
+        if place >= 0:
+            times["= all steps"].append(advanced - began)
+            times["finish: the list and its impression"].append(finished - advanced)
+            times["encode"].append(encoded - finished)
+            times["= in process"].append(encoded - began)
+            assert run.candidates is not None
+            assert impression is not None
+            counts.append(len(run.candidates))
+    pipeline.steps = plain
+    return times, counts
+
+
+def run(folder: Path, n: int = 1000) -> list[Row]:
+    """Print the profile and return its sum."""
+    bench = make(folder)
+    os.sched_setaffinity(0, {SERVER})
+    recommender = opened(bench.tenant())
+    features = len(recommender.pipeline.features)
+    times, counts = profile(recommender, bench.users, n)
+    print(f"\n{n:,} lists, {percentile(counts, 0.5):,.0f} candidates, {features} features; {machine()}\n")
+    print("| step | median µs | p90 µs | share |\n| --- | --- | --- | --- |")
+    total = percentile(times["= in process"], 0.5)
+    for name, values in times.items():
+        middle, high = percentile(values, 0.5), percentile(values, 0.9)
+        print(f"| {name} | {middle * 1e6:.0f} | {high * 1e6:.0f} | {middle / total:.1%} |")
+    say(f"in process: {1 / total:,.0f} lists/s")
+    return [Row("a list in process, without HTTP", f"{total * 1e6:,.0f} µs", "", "", COMMAND)]
+
+
+def main() -> None:
+    """Run it alone."""
+    parser = arguments(__doc__)
+    parser.add_argument("--lists", type=int, default=1000, help="lists to profile")
+    options = parser.parse_args()
+    run(options.folder, options.lists)
+
+
+if __name__ == "__main__":
+    main()
