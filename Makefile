@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+LOCK   := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -21,13 +22,16 @@ help:  ## Show this list.
 
 setup: $(READY)  ## Set up .venv.
 
+# uv installs in seconds what takes pip more than a minute; where it does not run, pip does it.
 # Done again only where what is to be installed changed. Kernels are compiled here, so that nothing waits for them later.
-$(READY): requirements/dev.txt pyproject.toml
+$(READY): requirements/setup.txt requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Nearline needs Python 3.11 or newer; name one: make PYTHON=python3.12 ..." >&2; exit 1; }
 	@echo "setting up $(VENV) (once)"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements/setup.txt \
+		&& $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt \
+		|| $(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.txt
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@$(BIN)/nearline warm
 	@touch $@
@@ -49,12 +53,10 @@ bench: $(READY)
 
 lock:
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet uv
-	@for extra in base dev; do \
-		$(BIN)/uv pip compile pyproject.toml $$([ $$extra = dev ] && echo --extra dev) --upgrade --quiet \
-			--universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
-			--output-file requirements/$$extra.txt || exit 1; \
-	done
+	@$(BIN)/python -m pip install --quiet --upgrade uv
+	@$(LOCK) pyproject.toml --output-file requirements/base.txt
+	@$(LOCK) pyproject.toml --extra dev --output-file requirements/dev.txt
+	@echo uv | $(LOCK) - --no-annotate --output-file requirements/setup.txt
 
 clean:
 	rm -rf $(VENV) demo-data dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

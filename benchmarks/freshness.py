@@ -1,7 +1,7 @@
 """From an accepted event to a list that has seen its offset, while 500 lists/s are asked beside it.
 
-A prober posts one event, and from its 202 on asks for lists until one's `offset` is at least the event's. Load and
-prober are processes on the loader's core.
+A prober posts one event, and from its 202 on asks for lists until one's `offset` is at least the event's.
+Load and prober are processes on the loader's core.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import msgspec
 
 from benchmarks.hiccups import hiccups
 from benchmarks.loader import Connection, get, open_loop, post
-from benchmarks.server import LOADER, serving
+from benchmarks.server import LOADER, SERVER, serving
 from benchmarks.serving import lists, served_from
 from benchmarks.table import Row, percentile, say, show, spread
 from benchmarks.world import Bench, arguments, make
@@ -31,14 +31,19 @@ def _load(pipe: Pipe, bench: Bench, port: int, rate: float, seconds: float) -> N
     pipe.send((load.rate, percentile(load.latencies, 0.99) * 1e3, dict(load.words)))
 
 
-def probe(bench: Bench, port: int, seconds: float, seed: int) -> tuple[list[float], list[float], list[float], int]:
-    """Return when each event was sent, accepted and seen (monotonic seconds), and the lists that had not seen it."""
+Probes = tuple[list[float], list[float], list[float], int]
+"""When each event was sent, accepted and seen (monotonic seconds); lists that had not seen it yet."""
+
+
+def probe(bench: Bench, port: int, seconds: float, seed: int) -> Probes:
+    """Post events one after the other, and after each ask until a list has seen it."""
     connection = Connection(port)
     sent, accepted, seen, early = [], [], [], 0
     until, n = time.monotonic() + seconds, seed * 1_000_003
     while time.monotonic() < until:
         user, item = bench.users[n % len(bench.users)], bench.items[n * 7 % len(bench.items)]
-        event = {"user_id": user, "event_type": "click", "item_id": item, "context": {"session_id": f"s-{user}"}}
+        context = {"session_id": f"s-{user}"}
+        event = {"user_id": user, "event_type": "click", "item_id": item, "context": context}
         body = msgspec.json.encode(event)
         sent.append(time.monotonic())
         status, data = connection.ask(post("/v1/events", body))
@@ -73,7 +78,7 @@ def run(folder: Path, repeats: int, seconds: float, rate: float = RATE) -> list[
             beside = context.Process(target=_load, args=(theirs, bench, server.port, rate, seconds + 2.5))
             beside.start()
             time.sleep(1.5)
-            with hiccups() as found:
+            with hiccups((SERVER, LOADER)) as found:
                 sent, accepted, seen, early = probe(bench, server.port, seconds, repeat)
             asked, list_tail, words = ours.recv()
             beside.join()
@@ -84,14 +89,15 @@ def run(folder: Path, repeats: int, seconds: float, rate: float = RATE) -> list[
             clean.append(percentile([w for w, fine in zip(waits, spared, strict=True) if fine], 0.99) * 1e3)
             posts.append(percentile([b - a for a, b in zip(sent, seen, strict=True)], 0.99) * 1e3)
             say(
-                f"{len(waits)} events: p50 {middle[-1]:.1f} ms, p99 {tails[-1]:.1f} ms raw, {clean[-1]:.1f} ms without "
-                f"stalls ({found.text()}); from sending the event p99 {posts[-1]:.1f} ms; {early} lists had not seen it; "
+                f"{len(waits)} events: p50 {middle[-1]:.1f} ms, p99 {tails[-1]:.1f} ms raw, "
+                f"{clean[-1]:.1f} ms without stalls ({found.text()}); from sending the event p99 "
+                f"{posts[-1]:.1f} ms; {early} lists had not seen it; "
                 f"beside it {asked:,.0f} lists/s, p99 {list_tail:.1f} ms, {words}"
             )
     os.sched_setaffinity(0, before)
     text = (
-        f"p50 {spread(middle).text('.1f')}, p99 {spread(tails).text('.1f')} raw, {spread(clean).text('.1f')} without stalls; "
-        f"from sending {spread(posts).median:.1f} ms"
+        f"p50 {spread(middle).text('.1f')}, p99 {spread(tails).text('.1f')} raw, "
+        f"{spread(clean).text('.1f')} without stalls; from sending {spread(posts).median:.1f} ms"
     )
     what = f"event accepted → a list that has seen its offset, under {rate:,.0f} lists/s"
     return [Row(what, text, "p99 < 100 ms", "p99 < 50 ms", COMMAND)]

@@ -32,7 +32,7 @@ def _nap(pipe: Connection, core: int) -> None:
 
 
 class Hiccups:
-    """The stalls noted; `real` says whether the loggers ran in real time class (else only one, on the last core)."""
+    """The stalls noted; `real` says whether the loggers ran in real time class (else one core counts)."""
 
     def __init__(self) -> None:
         self.real = False
@@ -41,7 +41,10 @@ class Hiccups:
     def text(self) -> str:
         """Return number, sum and longest in words."""
         held = [woke - due for due, woke in self.stalls]
-        return f"{len(held)} stalls over {STALL * 1e3:.0f} ms, {sum(held) * 1e3:.0f} ms in all, longest {max(held, default=0.0) * 1e3:.1f} ms"
+        longest, whole = max(held, default=0.0) * 1e3, sum(held) * 1e3
+        return (
+            f"{len(held)} stalls over {STALL * 1e3:.0f} ms, {whole:.0f} ms in all, longest {longest:.1f} ms"
+        )
 
     def spared(self, begun: Sequence[float], ended: Sequence[float]) -> list[bool]:
         """Return which of the requests, by monotonic begin and end, did not overlap a stall."""
@@ -54,11 +57,11 @@ class Hiccups:
 
 
 @contextlib.contextmanager
-def hiccups() -> Iterator[Hiccups]:
-    """Note the machine's stalls on every core while the body runs."""
+def hiccups(cores: Sequence[int]) -> Iterator[Hiccups]:
+    """Note the machine's stalls on these cores (the loader's last) while the body runs."""
     context = multiprocessing.get_context("spawn")
     found, loggers = Hiccups(), []
-    for core in sorted(os.sched_getaffinity(os.getppid()) | os.sched_getaffinity(0)):
+    for core in cores:
         ours, theirs = context.Pipe()
         process = context.Process(target=_nap, args=(theirs, core), daemon=True)
         process.start()
@@ -72,6 +75,6 @@ def hiccups() -> Iterator[Hiccups]:
             pipe.send(None)
             stalls: list[Stall] = pipe.recv()
             process.join()
-            # Outside the real time class a busy server looks like a stalled machine: only the loader's core counts.
-            if found.real or core == max(core for core, _, _ in loggers):
+            # Outside the real time class a busy server looks like a stalled machine: not its core then.
+            if found.real or core == cores[-1]:
                 found.stalls += stalls

@@ -1,7 +1,7 @@
 """Events through HTTP, durable and folded, into a log that already holds many: in batches of 100, and singly.
 
-An answer (202) comes after fsync and after the fold, so acknowledged events per second are both. Server and loader
-have both cores; each event has an id of its own, so duplicates are looked for.
+An answer (202) comes after fsync and after the fold, so acknowledged events per second are both. The server
+may use both cores; each event has an id of its own, so duplicates are looked for.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ def fill(bench: Bench, events: int) -> None:
                     "user_events": [
                         Record(
                             f"fill-{first + k:010d}", "click", bench.users[u], bench.items[i], t, t, f"s-{u}",
-                            page="category", position=3, category="Home > Kitchen", brand="Orbel", price=19.5, device="mobile",
+                            page="category", position=3, category="Home > Kitchen", brand="Orbel", price=19.5,
+                            device="mobile",
                         )
                         for k, (u, i, t) in enumerate(zip(users, items, times, strict=True))
                     ]
@@ -72,7 +73,12 @@ def bodies(bench: Bench, batch: int, prefix: str) -> Make:
                     "event_type": ("click", "view", "view", "add_to_cart")[int(rng.integers(4))],
                     "item_id": bench.items[int(rng.integers(len(bench.items)))],
                     "event_id": f"{prefix}{MARK.decode()}{number:03d}-{place:03d}",
-                    "context": {"page": "category", "position": 1 + place % 24, "session_id": f"s-{user}", "device": "mobile"},
+                    "context": {
+                        "page": "category",
+                        "position": 1 + place % 24,
+                        "session_id": f"s-{user}",
+                        "device": "mobile",
+                    },
                     "event_value": {"dwell_ms": 12_000},
                 }
             )
@@ -110,14 +116,16 @@ def run(folder: Path, repeats: int, seconds: float, events: int = SHORT) -> list
             rates, tails = [], []
             for repeat in range(repeats):
                 before, cpu = counted(server), server.cpu()
-                load = closed_loop(server.port, bodies(bench, batch, f"{batch}-{repeat}"), connections, seconds)
-                busy = (server.cpu() - cpu) / (seconds + 1.0)
+                requests = bodies(bench, batch, f"{batch}-{repeat}")
+                load = closed_loop(server.port, requests, connections, seconds)
+                spent = server.cpu() - cpu
+                busy, each = spent / (seconds + 1.0), spent / load.answered / batch * 1e6
                 accepted = counted(server) - before
                 rates.append(load.rate * batch)
                 tails.append(percentile(load.latencies, 0.99) * 1e3)
                 say(
-                    f"{what}: {rates[-1]:,.0f} events/s, p99 {tails[-1]:.1f} ms, server uses {busy:.2f} cores, "
-                    f"{dict(load.words)}, {accepted:,.0f} accepted with the warming up"
+                    f"{what}: {rates[-1]:,.0f} events/s, p99 {tails[-1]:.1f} ms, server uses {busy:.2f} "
+                    f"cores, {each:.1f} µs of them per event, {dict(load.words)}, {accepted:,.0f} accepted with the warming up"
                 )
                 if set(load.words) != {"202"}:
                     say("WARNING: not every answer was 202")
@@ -130,7 +138,7 @@ def run(folder: Path, repeats: int, seconds: float, events: int = SHORT) -> list
 
 def add_events(parser: argparse.ArgumentParser) -> None:
     """Add the option that both `run` and this program have."""
-    parser.add_argument("--full", action="store_true", help=f"fill the log with {FULL:,} events first, not {SHORT:,}")
+    parser.add_argument("--full", action="store_true", help=f"{FULL:,} events in the log, not {SHORT:,}")
 
 
 def main() -> None:

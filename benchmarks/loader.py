@@ -1,4 +1,4 @@
-"""HTTP load over keep-alive connections, cheap enough not to be what limits: a plain epoll loop, no event loop library.
+"""HTTP load over keep-alive connections, cheap enough not to be what limits: a plain epoll loop.
 
 Run it in a process of its own on a core of its own. Responses must have a content-length.
 """
@@ -32,8 +32,8 @@ def get(path: str) -> bytes:
 
 def post(path: str, body: bytes) -> bytes:
     """Return a POST request with a JSON body."""
-    head = f"POST {path} HTTP/1.1\r\nhost: {HOST}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
-    return head.encode() + body
+    head = f"POST {path} HTTP/1.1\r\nhost: {HOST}\r\ncontent-type: application/json\r\n"
+    return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
 
 
 def status_of(status: int, _: bytes) -> str:
@@ -93,6 +93,7 @@ class Load:
         done: when its response was whole.
         words: responses by word.
         seconds: from the first to the last counted moment.
+        answered: responses, those while warming up included.
         late: requests that the loader itself sent more than 1 ms late though a connection was free.
     """
 
@@ -100,6 +101,7 @@ class Load:
     done: list[float] = field(default_factory=list)
     words: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
+    answered: int = 0
     late: int = 0
 
     @property
@@ -189,6 +191,7 @@ def closed_loop(
                 break
             for connection in whole:
                 status, data = connection.answer()
+                load.answered += 1
                 if now >= first:
                     load.due.append(connection.sent)
                     load.done.append(now)
@@ -210,7 +213,7 @@ def open_loop(
     look: Look = status_of,
     seed: int = 7,
 ) -> Load:
-    """Ask at times of a Poisson process, whatever became of earlier requests; latency counts from those times.
+    """Ask at times of a Poisson process, whatever became of earlier requests; latency counts from them.
 
     It sleeps between them. Where no connection is free the request waits here, and its latency grows.
     """
@@ -241,6 +244,7 @@ def open_loop(
             for connection in pool.wait(times[place] if times[place] < end else now + 0.1):
                 heard = done = time.monotonic()
                 status, data = connection.answer()
+                load.answered += 1
                 if connection.due >= first:
                     load.due.append(connection.due)
                     load.done.append(done)

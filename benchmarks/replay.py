@@ -1,7 +1,7 @@
-"""Replay of folds, Parquet on disk to final rows, on one core: features only, and features with co-visitation.
+"""Replay of folds, Parquet on disk to final rows, on one core: features alone, and with co-visitation.
 
-The lake holds the shop's past, repeated with later times until it has as many events as asked; it is read, decoded
-and folded into an empty world that has the items registered. The time counts from the first byte read.
+The lake holds the shop's past, repeated with later times until it has as many events as asked; it is read,
+decoded and folded into an empty world that has the items registered. Time counts from the first byte read.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def lake_of(folder: Path, events: int) -> Tenant:
     wanted = ["event_id", "event_type", "user_id", "item_id", "timestamp", "session_id", "rating", "value",
               "category", "brand", "price", "device"]  # fmt: skip
     past = pa.concat_tables(source.lake.scan("user_events", 0, None, wanted), promote_options="default")
-    # Repeats of the lake's dictionaries would only make the file slower to write.
-    past = pa.table({name: past[name].cast(pa.string()) if pa.types.is_dictionary(past[name].type) else past[name] for name in wanted})
+    names = [field.name for field in past.schema if pa.types.is_dictionary(field.type)]
+    past = past.cast(pa.schema([(f.name, pa.string() if f.name in names else f.type) for f in past.schema]))
     span = past["timestamp"][-1].as_py() - past["timestamp"][0].as_py() + 1
     written, turn = 0, 0
     while written < events:

@@ -30,7 +30,8 @@ class Server:
     def memory(self) -> dict[str, float]:
         """Return its memory in MB by name: VmRSS now, VmHWM at most so far."""
         lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
-        return {line.split(":")[0]: int(line.split()[1]) / 1e3 for line in lines if line.startswith(("VmRSS", "VmHWM"))}
+        wanted = [line.split() for line in lines if line.startswith(("VmRSS", "VmHWM"))]
+        return {words[0][:-1]: int(words[1]) / 1e3 for words in wanted}
 
     def cpu(self) -> float:
         """Return seconds of processor time that it has used."""
@@ -47,7 +48,9 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def serving(folder: Path, cores: set[int] | None = None, patience: float = 120.0, **settings: str) -> Iterator[Server]:
+def serving(
+    folder: Path, cores: set[int] | None = None, patience: float = 120.0, **settings: str
+) -> Iterator[Server]:
     """Serve the application in a folder until the body ends.
 
     Args:
@@ -64,8 +67,10 @@ def serving(folder: Path, cores: set[int] | None = None, patience: float = 120.0
     with log.open("w") as output:
         process = subprocess.Popen(
             command, env={**environment, **settings, "NEARLINE_SERVER_PORT": str(port)}, stdout=output,
-            stderr=subprocess.STDOUT, preexec_fn=lambda: os.sched_setaffinity(0, on),
+            stderr=subprocess.STDOUT,
         )  # fmt: skip
+        # Long before it has threads: they inherit it.
+        os.sched_setaffinity(process.pid, on)
         try:
             _await(process, port, patience, log)
             yield Server(port, process.pid, log)

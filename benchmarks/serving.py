@@ -1,7 +1,7 @@
 """Full lists per second per core through HTTP, and their tail at 70 % of that rate.
 
-The server has one core, this loader the other. Every list is made anew (there is no list cache) for a random one of
-the shop's users, and leaves its impression in the log.
+The server has one core, this loader the other. Every list is made anew (there is no list cache) for one of
+the shop's users after the other, and leaves its impression in the log.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import msgspec
 
 from benchmarks.hiccups import hiccups
 from benchmarks.loader import Connection, Load, Make, closed_loop, get, open_loop
-from benchmarks.server import LOADER, Server, serving
+from benchmarks.server import LOADER, SERVER, Server, serving
 from benchmarks.table import Row, percentile, say, show, spread
 from benchmarks.world import Bench, arguments, make
 
@@ -55,8 +55,8 @@ def examine(server: Server, bench: Bench, n: int = 30) -> str:
     connection.sock.close()
     middle = spread(candidates)
     return (
-        f"{n} traces: {middle.text()} candidates ranked, {max(features)} features, {spread(items).text()} items "
-        f"({reasons / max(1, sum(items)):.0%} with a reason), {dict(late)}"
+        f"{n} traces: {middle.text()} candidates ranked, {max(features)} features, "
+        f"{spread(items).text()} items ({reasons / max(1, sum(items)):.0%} with a reason), {dict(late)}"
     )
 
 
@@ -66,10 +66,13 @@ def purity(loads: list[Load]) -> tuple[float, Counter[str]]:
     return words["ranker"] / max(1, sum(words.values())), words
 
 
-def run(folder: Path, repeats: int, seconds: float, share: float = 0.7, connections: int = CONNECTIONS) -> list[Row]:
+def run(
+    folder: Path, repeats: int, seconds: float, share: float = 0.7, connections: int = CONNECTIONS
+) -> list[Row]:
     """Measure both rows."""
     bench = make(folder)
     bench = bench.copy(folder / "work-serving")
+    before_all = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {LOADER})
     requests = lists(bench)
     with serving(bench.folder) as server:
@@ -79,18 +82,22 @@ def run(folder: Path, repeats: int, seconds: float, share: float = 0.7, connecti
         for _ in range(repeats):
             before = server.cpu()
             load = closed_loop(server.port, requests, connections, seconds, look=served_from)
-            busy = (server.cpu() - before) / (seconds + 1.0)
+            spent = server.cpu() - before
             say(
-                f"closed loop, {connections} connections: {load.rate:,.0f} lists/s, p50 "
-                f"{percentile(load.latencies, 0.5) * 1e3:.1f} ms, server's core {busy:.0%} busy, {dict(load.words)}"
+                f"closed loop, {connections} connections: {load.rate:,.0f} lists/s, "
+                f"server's core {spent / (seconds + 1.0):.0%} busy, "
+                f"{spent / load.answered * 1e6:,.0f} µs of it per list, "
+                f"p50 {percentile(load.latencies, 0.5) * 1e3:.1f} ms, {dict(load.words)}"
             )
             loads.append(load)
         full = spread([load.rate for load in loads])
         pure, words = purity(loads)
         rate, raw, clean, middle, tails = full.median * share, [], [], [], []
         for repeat in range(repeats):
-            with hiccups() as found:
-                load = open_loop(server.port, requests, rate, max(seconds, 5.0), look=served_from, seed=7 + repeat)
+            with hiccups((SERVER, LOADER)) as found:
+                load = open_loop(
+                    server.port, requests, rate, max(seconds, 5.0), look=served_from, seed=7 + repeat
+                )
             late = load.latencies
             spared = found.spared(load.due, load.done)
             kept = [seconds for seconds, fine in zip(late, spared, strict=True) if fine]
@@ -99,21 +106,31 @@ def run(folder: Path, repeats: int, seconds: float, share: float = 0.7, connecti
             clean.append(percentile(kept, 0.99) * 1e3)
             tails.append(load)
             say(
-                f"open loop, {rate:,.0f}/s: p50 {middle[-1]:.2f} ms, p99 {raw[-1]:.2f} ms raw, {clean[-1]:.2f} ms without "
-                f"{1 - len(kept) / max(1, len(late)):.1%} that met stalls ({found.text()}; real time {found.real}; "
-                f"loader late {load.late}), {dict(load.words)}"
+                f"open loop, {rate:,.0f}/s: p50 {middle[-1]:.2f} ms, p99 {raw[-1]:.2f} ms raw, "
+                f"{clean[-1]:.2f} ms without {1 - len(kept) / max(1, len(late)):.1%} that met stalls "
+                f"({found.text()}; "
+                f"real time {found.real}; loader late {load.late}), {dict(load.words)}"
             )
         pure_tail, words_tail = purity(tails)
+    os.sched_setaffinity(0, before_all)
     if pure < 0.999 or pure_tail < 0.999:
         say(f"WARNING: not all lists are full ones: closed {pure:.2%}, open {pure_tail:.2%}")
     say(f"served from: closed {dict(words)}, open {dict(words_tail)}")
+    tail = (
+        f"{spread(raw).text('.1f')} · {spread(clean).text('.1f')} ms; "
+        f"p50 {spread(middle).median:.1f} ms; {pure_tail:.2%} full"
+    )
     return [
         Row(
-            "full lists/s, one core, through HTTP", f"{full.text()}; {pure:.2%} full", "1,000", "2,000", COMMAND
+            "full lists/s, one core, through HTTP",
+            f"{full.text()}; {pure:.2%} full",
+            "1,000",
+            "2,000",
+            COMMAND,
         ),
         Row(
             f"the same at {share:.0%} ({rate:,.0f}/s), open loop: p99 raw · without the machine's stalls",
-            f"{spread(raw).text('.1f')} · {spread(clean).text('.1f')} ms; p50 {spread(middle).median:.1f} ms; {pure_tail:.2%} full",
+            tail,
             "< 15 ms",
             "< 10 ms",
             COMMAND,

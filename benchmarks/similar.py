@@ -23,16 +23,20 @@ def run(folder: Path, repeats: int, seconds: float, diversity: float = 0.0) -> l
         get(f"/v1/items/{item}/similar?user_id={bench.users[n % len(bench.users)]}&limit=20{ask}")
         for n, item in enumerate(bench.items)
     ]
-    # A step that has no factor in common with the number of items, so that neighbours do not follow each other.
+    # A step that has no factor in common with the number of items, so that neighbours are apart.
     step = 7_919
     rates = []
     with serving(bench.folder) as server:
         for _ in range(repeats):
             cpu = server.cpu()
             load = closed_loop(server.port, lambda n: requests[n * step % len(requests)], 8, seconds)
-            busy = (server.cpu() - cpu) / (seconds + 1.0)
+            spent = server.cpu() - cpu
             tail = percentile(load.latencies, 0.99) * 1e3
-            say(f"similar: {load.rate:,.0f}/s, p99 {tail:.1f} ms, server's core {busy:.0%} busy, {dict(load.words)}")
+            words = dict(load.words)
+            say(
+                f"similar: {load.rate:,.0f}/s, p99 {tail:.1f} ms, {words}, "
+                f"server's core {spent / (seconds + 1.0):.0%} busy, {spent / load.answered * 1e6:,.0f} µs of it each"
+            )
             rates.append(load.rate)
     os.sched_setaffinity(0, before)
     return [Row("similar items/s, one core, through HTTP", spread(rates).text(), "4,000", "8,000", COMMAND)]
@@ -41,7 +45,7 @@ def run(folder: Path, repeats: int, seconds: float, diversity: float = 0.0) -> l
 def main() -> None:
     """Run it alone."""
     parser = arguments(__doc__)
-    parser.add_argument("--diversity", type=float, default=0.0, help="trade of similarity for variety, 0 to 1")
+    parser.add_argument("--diversity", type=float, default=0.0, help="similarity traded for variety, 0 to 1")
     o = parser.parse_args()
     show(run(o.folder, o.repeats, o.seconds, o.diversity))
 

@@ -59,7 +59,8 @@ def machine() -> str:
     load = os.getloadavg()[0]
     date = datetime.fromtimestamp(time.time(), UTC).strftime("%Y-%m-%d %H:%M UTC")
     cores = os.cpu_count()
-    return f"{cores} cores, {model}, Linux {platform.release()}, Python {platform.python_version()}, {date}, load {load:.1f}"
+    python = platform.python_version()
+    return f"{cores} cores, {model}, Linux {platform.release()}, Python {python}, {date}, load {load:.1f}"
 
 
 def markdown(rows: Sequence[Row]) -> str:

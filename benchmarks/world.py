@@ -38,8 +38,8 @@ app = App(
     weights={"click": 1.0, "purchase": 8.0},
 )
 '''
-# Sources repeat each other's items, so the default quotas (1,000 in all) leave some 800 after merging; more from ALS
-# and co-visitation fills the 1,000 that the target asks for. Jobs stay off while something is measured.
+# Sources repeat each other's items, so the default quotas (1,000 in all) leave fewer after merging; more from
+# each fills the 1,000 that the target asks for. Jobs stay off while something is measured.
 TOML = """\
 [storage]
 path = "{path}"
@@ -103,7 +103,7 @@ def write_settings(folder: Path, data: Path) -> None:
 
 def dataset_of(world: ShopWorld, days: int) -> Dataset:
     """Return the world's past as an import has it; searches, which name no item, are left out."""
-    return _assemble([item for item in world.items], (e for day in world.history(days) for e in day))
+    return _assemble(list(world.items), (e for day in world.history(days) for e in day))
 
 
 def _assemble(items: Iterable[object], events: Iterable[SimEvent]) -> Dataset:

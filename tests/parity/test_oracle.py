@@ -149,18 +149,36 @@ def test_weights_stop_at_the_largest_number() -> None:
     "hours",
     [
         [0, 0.5, 1, 1.5001],  # the gap that just does not end a session, and the one that does
+        [0, 1, 25.1, 30, 9700, 9701],  # back after a day, after more than 400 days
         [100, 101, 102, 103, 1, 99, 104, 2],  # late purchases in a fifth category
         *([0, *(-w * n + e for e in (-w, 0, w, 0.001))] for w, n in ((4, 7), (24, 8), (2, 36))),
         *([0, *(-w * n + e for e in (-w, 0, w, 0.001)), w] for w, n in ((4, 7), (24, 8), (2, 36))),
     ],
-    ids=["session", "late purchases", *(f"window {w}{e}" for e in ("", " moved") for w in (4, 24, 2))],
+    ids=[
+        "session",
+        "back again",
+        "late purchases",
+        *(f"window {w}{e}" for e in ("", " moved") for w in (4, 24, 2)),
+    ],
 )
 @pytest.mark.parametrize("kind", [3, 5], ids=["click", "buy"])
 def test_edges(hours: list[float], kind: int) -> None:
     start, state = START // DAY * DAY, new_state()
     role, weight = int(KINDS.role[kind]), int(KINDS.weight[kind])
     raw = [
-        Raw(start + round(h * HOUR), USERS[1], ITEMS[1], kind, role, weight, n % 7 + 1, 1, 1000, 0, 0)
+        Raw(
+            start + round(h * HOUR),
+            USERS[1],
+            ITEMS[1],
+            kind,
+            role,
+            weight,
+            n % 7 + 1,
+            1,
+            1000,
+            500 * n,
+            100 * n,
+        )
         for n, h in enumerate(hours)
     ]
     for place, event in enumerate(raw):

@@ -134,12 +134,21 @@ def test_events_that_come_again_have_no_effect(raw: list[Raw], places: list[tupl
     events = to_events(raw)
     state, done = replayed(), 0
     for back, on in places:
-        begin = min(back, done)
-        end = max(begin, min(on, len(events)))
+        begin = back % (done + 1)
+        end = max(begin, on % (len(events) + 1))
         state.apply(events[begin:end])
         done = max(done, end)
     state.apply(events)
     assert dumped(state) == dumped(replayed(events))
+
+
+def test_each_event_counts_once_wherever_the_stream_was_cut() -> None:
+    raw = [Raw(START + n, USERS[1 + n % 3], ITEMS[1 + n % 7], 3, 3, 2000, 1, 1, 9, 1, 0) for n in range(9)]
+    events = to_events(raw)
+    whole = dumped(replayed(events))
+    for done in range(10):
+        for again in range(done + 1):
+            assert dumped(replayed(events[:done], events[again:])) == whole
 
 
 @settings(max_examples=60, deadline=None)

@@ -12,11 +12,12 @@ import msgspec
 from nearline.app.attributes import Attribute
 from nearline.app.definition import App
 from nearline.app.sections import Server, Settings
-from nearline.schema.clock import VirtualClock
+from nearline.schema.clock import Clock, VirtualClock
 from nearline.schema.event import Record
 from nearline.schema.item import Item
 from nearline.schema.query import Query
 from nearline.schema.served import Explanation, Served, ServedItem
+from nearline.serving.engine_port import SimilarItem
 from nearline.stores.catalog import Catalog
 
 NOW = 1_760_000_000_000
@@ -39,7 +40,7 @@ class FakeEngine:
         names = ["view", "click", "purchase", "search", "rate"]
         self.app = App(events=names, attributes=attributes or {})
         self.settings = Settings(server=Server(**server))
-        self.clock = VirtualClock(NOW)
+        self.clock: Clock = VirtualClock(NOW)
         self.fake = FakeCatalog()
         self.catalog = cast(Catalog, self.fake)
         self.ready, self.behind = True, False
@@ -76,7 +77,9 @@ class FakeEngine:
             f"r{next(self._requests)}", self._items(query.page_size), "none", "trending", trace=trace
         )
 
-    async def similar(self, item_id: str, query: Query, limit: int, diversity: float) -> list[Like] | None:
+    async def similar(
+        self, item_id: str, query: Query, limit: int, diversity: float
+    ) -> list[SimilarItem] | None:
         self.limits.append((limit, diversity, query.user_id))
         return [Like("b", 0.5, "co_visited", ["brand"])] if item_id in self.fake.items else None
 

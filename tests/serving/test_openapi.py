@@ -8,7 +8,7 @@ import httpx
 import schemathesis
 from fake_engine import FakeEngine
 from hypothesis import HealthCheck, settings
-from schemathesis.specs.openapi.checks import positive_data_acceptance
+from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 from test_api import asked
 
 from nearline.schema.item import Item
@@ -28,8 +28,12 @@ schema = schemathesis.openapi.from_asgi("/openapi.json", create_app(ENGINE))
 
 @schema.parametrize()
 @settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-def test_conforms(case: schemathesis.Case) -> None:
-    case.call_and_validate(excluded_checks=[positive_data_acceptance])
+def test_conforms(case: schemathesis.Case[Any]) -> None:
+    response = case.call()
+    excluded: list[Any] = [positive_data_acceptance]  # rules that span fields, such as user_id or session_id
+    if response.status_code < 300 and b'"rejected":[{' in response.content:
+        excluded.append(negative_data_rejection)  # the others of the batch were good
+    case.validate_response(response, excluded_checks=excluded)
 
 
 def test_describes_what_is_served() -> None:

@@ -54,7 +54,7 @@ def build_pipeline(
     arrangements: list[Arrangement] = []
     for rule in tenant.parts.rules:
         rule.bind(world)
-        if hasattr(rule, "keep"):
+        if isinstance(rule, Filter):
             filters.append(rule)
         else:
             arrangements.append(rule)

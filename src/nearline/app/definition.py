@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import numpy as np
 import xxhash
 
@@ -91,6 +92,20 @@ def feature_set_hash(features: Sequence[Feature]) -> str:
     and plain settings (such as the width of a tile: other rows in the same dtype).
     """
     described = [[f.name, list(f.columns), [_describe_fold(fold) for fold in f.folds]] for f in features]
+    return xxhash.xxh3_64_hexdigest(json.dumps(described).encode())
+
+
+def state_hash(folds: Sequence[Fold], parts: Sequence[str], types: Sequence[EventType], settings: Sequence[int]) -> str:
+    """Return 16 hex digits that change when the rows of a snapshot would have another form or meaning.
+
+    Args:
+        folds: that the state keeps.
+        parts: names of its state of variable size.
+        types: event types, whose weights and suppressions are folded in.
+        settings: numbers of the deployment that the state depends on.
+    """
+    kinds = msgspec.json.encode(list(types)).decode()
+    described = [[_describe_fold(fold) for fold in folds], list(parts), kinds, list(settings)]
     return xxhash.xxh3_64_hexdigest(json.dumps(described).encode())
 
 

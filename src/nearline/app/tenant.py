@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,16 +10,20 @@ from pathlib import Path
 import msgspec
 
 from nearline.app.defaults import Components, components
-from nearline.app.definition import App, feature_set_hash
+from nearline.app.definition import App, feature_set_hash, state_hash
 from nearline.app.sections import Settings
 from nearline.features.retrieval import RetrievalFeature
 from nearline.features.suppression import SuppressionLists
+from nearline.features.windowed_counts import ItemCountsFeature
 from nearline.pipeline.feature_set import FeatureSet
 from nearline.rerank.category_cap import CategoryCap
 from nearline.rerank.diversity import DiversityRule
 from nearline.schema.clock import DAY, HOUR, Clock, DataClock, WallClock
 from nearline.schema.components import Fold, Source, Stateful
 from nearline.schema.kinds import Kinds
+from nearline.sources.trending import TrendingSource
+from nearline.sources.als import AlsSource
+from nearline.sources.trending import TrendingSource
 from nearline.stores.catalog import Catalog
 from nearline.stores.lake import Lake
 from nearline.stores.releases import ReleaseStore
@@ -91,6 +96,11 @@ class Tenant:
         found = components(self.app, self.meta.order_only)
         for source in found.sources:
             source.quota = self.settings.candidates.quota.get(source.name, source.quota)
+            if isinstance(source, AlsSource) and self.app.sources is None:
+                source.factors = self.settings.train.embeddings
+        for feature in found.features:
+            if isinstance(feature, ItemCountsFeature):
+                feature.ttl = self.settings.state.item_ttl_days * DAY
         if self.app.rules is None:
             for rule in found.rules:
                 if isinstance(rule, CategoryCap):
@@ -112,17 +122,29 @@ class Tenant:
         return feature_set_hash(self.features.features)
 
     def world(self, sources: tuple[Source, ...] | None = None) -> OnlineWorld:
-        """Return an empty world for the application's folds.
+        """Return an empty world for the application's folds; it shares no state with others.
 
         Args:
             sources: whose state it keeps; the tenant's own by default.
         """
         sources = self.parts.sources if sources is None else sources
-        folds: list[Fold] = [*self.features.folds, *(fold for s in sources for fold in s.folds)]
-        stateful: list[Stateful] = [SuppressionLists(self.kinds), *(part for s in sources for part in s.state)]
+        folds = self._folds(sources)
+        stateful: list[Stateful] = [SuppressionLists(self.kinds), *(copy.deepcopy(part) for s in sources for part in s.state)]
         state = self.settings.state
         memory = MemoryState(folds, stateful, state.hot_ttl_hours * HOUR, state.history_ttl_days * DAY)
         return OnlineWorld(memory, Catalog(memory))
+
+    def _folds(self, sources: tuple[Source, ...]) -> list[Fold]:
+        """Return the folds of features and sources, and those that the last rungs of the ladder read."""
+        return [*self.features.folds, *(fold for s in (*sources, TrendingSource()) for fold in s.folds)]
+
+    @cached_property
+    def state_set(self) -> str:
+        """Hash that snapshots must match."""
+        sources, state = self.parts.sources, self.settings.state
+        parts = sorted(part.name for source in sources for part in source.state)
+        settings = (state.hot_ttl_hours, state.history_ttl_days)
+        return state_hash(self._folds(sources), parts, self.app.types, settings)
 
     def log(self, read_only: bool = False) -> SqliteLog:
         """Open the log; one process at a time may write."""

@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nearline.schema.clock import HOUR
 from nearline.schema.event import Events
+from nearline.schema.kinds import ERASED
 
 MOST_PER_HOUR = 300
 """Events of one visitor in one hour above which he is taken for a bot."""
+
+
+def erased(events: Events) -> NDArray[np.bool_]:
+    """Return which events a later tombstone takes back, `[n] bool`, the tombstones too."""
+    users, _, upto = tombstones(events)
+    if not len(users):
+        return np.zeros(len(events), np.bool_)
+    place = np.searchsorted(users, events["user"]).clip(max=len(users) - 1)
+    return np.asarray((users[place] == events["user"]) & (events["offset"] <= upto[place]), np.bool_)
+
+
+def tombstones(events: Events) -> tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return visitors who erased themselves, in order of key, with the time (ms UTC) and offset of the last tombstone."""
+    newest_first = events[events["kind"] == ERASED][::-1]
+    users, first = np.unique(newest_first["user"], return_index=True)
+    return users, newest_first["ts"][first], newest_first["offset"][first]
 
 
 def clean(events: Events, order_only: bool) -> tuple[Events, dict[str, int]]:
@@ -19,6 +37,9 @@ def clean(events: Events, order_only: bool) -> tuple[Events, dict[str, int]]:
         order_only: times are not real, so rates say nothing.
     """
     dropped: dict[str, int] = {}
+    gone = erased(events)
+    dropped["erased by their user"] = int(gone.sum())
+    events = events[~gone]
     known = events["kind"] > 0
     dropped["event type not declared"] = int((~known).sum())
     events = events[known]

@@ -63,4 +63,4 @@ def import_dataset(
     # One millisecond on, so that nothing asked now ties with the last event.
     anchor = last + 1 if data_clock else 0
     tenant.write_meta(Meta(dataset.order_only, anchor, WallClock().now(), dataset.name))
-    return table.num_rows
+    return int(table.num_rows)

@@ -54,13 +54,25 @@ def touches(records: Iterable[Record], kinds: Kinds, until: int) -> Mapping[str,
 
 
 def impression_lessons(
-    feedback: Iterable[Record], touched: Mapping[str, _Touches], kinds: Kinds, after: int, until: int
+    feedback: Iterable[Record],
+    touched: Mapping[str, _Touches],
+    kinds: Kinds,
+    after: int,
+    until: int,
+    erased: Mapping[int, int] | None = None,
 ) -> list[Lesson]:
-    """Return lessons from impressions made in (after, until] (ms UTC), in order of state offset."""
+    """Return lessons from impressions made in (after, until] (ms UTC), in order of state offset.
+
+    Args:
+        erased: when (ms UTC) a visitor's data was erased; lists up to then teach nothing.
+    """
     lessons: list[Lesson] = []
     for record in feedback:
         touch = touched.get(record.request_id)
         if touch is None or not after < record.timestamp <= until:
+            continue
+        visitor = visitor_key(record.user_id, record.session_id)
+        if erased and record.timestamp <= erased.get(visitor, -1):
             continue
         shown = msgspec.json.decode(record.context, type=Impression)
         acted = set(touch.outcomes) | touch.rejected
@@ -74,7 +86,6 @@ def impression_lessons(
         for row, item in enumerate(seen):
             if item not in touch.rejected:
                 outcomes[row, list(touch.outcomes.get(item, ()))] = 1.0
-        visitor = visitor_key(record.user_id, record.session_id)
         offset = shown.offset if shown.offset >= 0 else -1 - shown.offset
         query = Query(
             visitor, shown.now, surface=shown.surface, item_id=record.item_id, device=shown.device, limits=False, log=False

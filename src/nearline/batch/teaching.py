@@ -48,7 +48,7 @@ def sampled_lessons(
     places = np.flatnonzero(wanted)
     if len(places) > most:
         places = np.sort(np.random.default_rng(seed).choice(places, most, replace=False))
-    lessons = []
+    lessons: list[Lesson] = []
     for place in places.tolist():
         event = events[place]
         outcomes = np.zeros((1, len(kinds.outcomes)), np.float32)

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from nearline.app.binding import build_pipeline
 from nearline.app.tenant import Tenant
-from nearline.batch.cleaning import clean
+from nearline.batch.cleaning import clean, tombstones
 from nearline.batch.gates import comparison_gate, coverage_gate, finite_gate, teaching_gate
 from nearline.batch.impressions import impression_lessons, touches
 from nearline.batch.judging import Verdict, judge
@@ -76,14 +76,14 @@ def _train(tenant: Tenant, log: Log, say: Say, split: TimeSplit | None) -> Outco
     say(f"{len(cleaned):,} events to learn from; left out: {dropped or 'none'}")
     world = tenant.world()
     items = replay_catalog(iter_records(log, tenant.lake, "item_events"))
-    world.catalog.put(items)
+    world.catalog.follow(items)
     data = FitData(
         cleaned[before(cleaned, times.fitted)], keys(item.item_id for item in items), times.fitted, settings.seed
     )
     arrays: dict[str, Arrays] = {source.name: source.fit(data) for source in tenant.parts.sources}
     say("sources fitted: " + (", ".join(name for name, own in arrays.items() if own) or "none"))
     fitted = build_pipeline(tenant, world, arrays)
-    examples, taught_by = _teach(tenant, log, events, cleaned, times, fitted, say)
+    examples, taught_by = _teach(tenant, log, world, events, cleaned, times, fitted, say)
     gates = [teaching_gate(examples)]
     manifest = _manifest(tenant, times, len(cleaned), len(items), taught_by, dropped)
     if not gates[0].passed:
@@ -113,10 +113,17 @@ def _train(tenant: Tenant, log: Log, say: Say, split: TimeSplit | None) -> Outco
 
 
 def _teach(
-    tenant: Tenant, log: Log, events: Events, cleaned: Events, times: TimeSplit, fitted: Pipeline, say: Say
+    tenant: Tenant,
+    log: Log,
+    world: OnlineWorld,
+    events: Events,
+    cleaned: Events,
+    times: TimeSplit,
+    fitted: Pipeline,
+    say: Say,
 ) -> tuple[Examples, str]:
     settings, kinds = tenant.settings.train, tenant.kinds
-    lessons = _logged_lessons(tenant, log, times)
+    lessons = _logged_lessons(tenant, log, times, events)
     taught_by = f"{len(lessons)} logged impressions"
     if sum(1 for lesson in lessons if lesson.outcomes.any()) < ENOUGH:
         lessons = sampled_lessons(cleaned, kinds, times.fitted, times.taught, settings.examples, settings.seed)
@@ -127,14 +134,14 @@ def _teach(
     lessons = [_relabel(lesson, place) for place, lesson in enumerate(lessons)]
     teacher = Teacher(fitted, tenant.app.outcomes, settings.seed)
     upto = events[events["ts"] <= times.taught]
-    for done, moment in enumerate(replay(fitted.world, upto, lessons_in_order(lessons))):
+    for done, moment in enumerate(replay(world, upto, lessons_in_order(lessons))):
         teacher.take(lessons[moment.label])
         if done % 5_000 == 4_999:
             say(f"  {done + 1:,} of {len(lessons):,} lists read")
     return teacher.examples(), taught_by
 
 
-def _logged_lessons(tenant: Tenant, log: Log, times: TimeSplit) -> list[Lesson]:
+def _logged_lessons(tenant: Tenant, log: Log, times: TimeSplit, events: Events) -> list[Lesson]:
     lake, kinds = tenant.lake, tenant.kinds
     if not log.end("feedback"):
         return []
@@ -142,7 +149,10 @@ def _logged_lessons(tenant: Tenant, log: Log, times: TimeSplit) -> list[Lesson]:
     acted = (
         r for _, records in iter_records(log, lake, "user_events") for r in records if r.request_id
     )
-    return impression_lessons(shown, touches(acted, kinds, times.taught), kinds, times.fitted, times.taught)
+    users, at, _ = tombstones(events)
+    erased = dict(zip(users.tolist(), at.tolist(), strict=True))
+    touched = touches(acted, kinds, times.taught)
+    return impression_lessons(shown, touched, kinds, times.fitted, times.taught, erased)
 
 
 def _relabel(lesson: Lesson, place: int) -> Lesson:

@@ -67,7 +67,7 @@ def verify(tenant: Tenant, log: Log) -> VerifyReport:
             )
             shown.append((Moment(impression.offset, query, len(shown)), impression))
     world = tenant.world()
-    world.catalog.put(replay_catalog(iter_records(log, tenant.lake, "item_events")))
+    world.catalog.follow(replay_catalog(iter_records(log, tenant.lake, "item_events")))
     events = concat(list(history(log, tenant.lake, "user_events", kinds=tenant.kinds)))
     features = tenant.features
     given = features.slices[0].stop

@@ -6,7 +6,7 @@ import os
 import tempfile
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import msgspec
 import typer
@@ -15,9 +15,8 @@ from rich.table import Table
 
 from nearline.app.settings import load_settings
 from nearline.batch.metrics import Estimate
-from nearline.batch.protocols import Holdout
 from nearline.cli.options import Config
-from nearline.embedded.evaluation import Plan, Protocol, Report
+from nearline.embedded.evaluation import Plan, Report
 from nearline.embedded.evaluation import evaluate as run_evaluation
 from nearline.schema.errors import NearlineError
 
@@ -71,12 +70,12 @@ def evaluate(
     ] = None,
     config: Config = None,
 ) -> None:
-    """Train on what the protocol lets be known, ask a real server as a client would; exit code 1 if any list was degraded."""
+    """Train on what is known, ask a server as a client would; exit code 1 if any list was degraded."""
     base = load_settings(config, os.environ)
     plan = Plan(
         data,
-        cast(Protocol, protocol.value),
-        cast(Holdout, holdout.value),
+        protocol.value,
+        holdout.value,
         rules is _Switch.ON,
         frozen,
         offline,
@@ -113,7 +112,8 @@ def flat(report: Report) -> dict[str, Any]:
 
 def table(report: Report) -> Table:
     """Return a report for people."""
-    title = f"{report.data}, protocol {report.protocol} ({report.holdout}), through {report.through}, rules {report.rules}"
+    part = f"{report.data}, protocol {report.protocol} ({report.holdout})"
+    title = f"{part}, through {report.through}, rules {report.rules}"
     out = Table("measure", "value", title=title + (", frozen" if report.frozen else ""))
     for name in msgspec.structs.fields(Report):
         value = getattr(report, name.name)

@@ -7,7 +7,7 @@ import sys
 import typer
 from rich.console import Console
 
-from nearline.cli import batch, data, evaluate, run
+from nearline.cli import batch, data, demo, evaluate, run, simulate
 from nearline.schema.errors import NearlineError, StoreUnavailableError
 
 cli = typer.Typer(
@@ -16,7 +16,7 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
     help="Real-time recommendations: a click changes the very next list. Try it: `nearline demo`",
 )
-for module in (run, data, batch, evaluate):
+for module in (demo, run, data, batch, evaluate, simulate):
     module.register(cli)
 
 

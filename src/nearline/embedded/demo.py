@@ -57,7 +57,7 @@ SETTINGS = """\
 port = {port}
 
 [storage]
-path = "{path}"
+path = {path}
 """
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -33,7 +33,7 @@ from nearline.stream.local import LocalStream, expiry
 from nearline.stream.writer import Writer
 
 logger = logging.getLogger("nearline.engine")
-PAGES = 20_000
+PAGES = 5_000
 """Lists remembered so that `after=` can continue them."""
 
 
@@ -62,6 +62,9 @@ class Engine:
         self.impressions_lost = 0
         self._covered: set[str] = set()
         self.jobs: dict[str, float] = {}
+        self.failure: Exception | None = None
+        self.stop: Callable[[], None] = lambda: None
+        """Called when only a restart helps."""
 
     async def open(self) -> None:
         """Restore state, load the release, start the threads; then it is ready."""
@@ -73,7 +76,7 @@ class Engine:
         self.replayed = await loop.run_in_executor(None, self.stream.restore, self._log)
         self.release = self._load_release()
         self.recommender = Recommender(self.tenant, self.world, self._pipeline(self.release))
-        self._writer = Writer(self._log, self.stream, self.clock, loop, self._folded)
+        self._writer = Writer(self._log, self.stream, self.clock, loop, self._folded, self._gave_up)
         self._worker = Worker(loop)
         # One list before the first request: caches warm, indexes built.
         query = Query(0, self.clock.now(), limits=False, log=False)
@@ -86,15 +89,24 @@ class Engine:
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(None, self._writer.close)
         self._worker.close()
-        await loop.run_in_executor(None, self.stream.save)
+        if self.failure is None:
+            await loop.run_in_executor(None, self.stream.save)
         self._log.close()
+
+    def _gave_up(self, error: Exception) -> None:
+        """Serve nothing more: what is in the log is not what lists would be made from."""
+        self.ready, self.failure = False, error
+        self.stop()
 
     def _load_release(self) -> Release | None:
         version = self.tenant.releases.current()
         if not version:
             return None
         try:
-            return self.tenant.releases.load(version, self.tenant.feature_set)
+            release = self.tenant.releases.load(version, self.tenant.feature_set)
+            if (outcomes := release.manifest.outcomes) != list(self.app.outcomes):
+                raise NearlineError("release", version, f"it predicts {outcomes}, the application other outcomes; train again")
+            return release
         except NearlineError as error:
             logger.warning("release not loaded; the streamed sources serve", extra={"error": str(error)})
             return None
@@ -108,8 +120,9 @@ class Engine:
         loop = asyncio.get_running_loop()
         release = await loop.run_in_executor(None, self._load_release)
         if release is not None:
-            self.release = release
-            self.recommender.pipeline = self._pipeline(release)
+            # Indexes are built beside the loop, which goes on serving from the release before.
+            pipeline = await loop.run_in_executor(None, self._pipeline, release)
+            self.release, self.recommender.pipeline = release, pipeline
             logger.info("release in service", extra={"release": release.manifest.version})
         return self.recommender.pipeline.release
 
@@ -132,7 +145,12 @@ class Engine:
         return await self._writer.submit("user_events", records)
 
     async def put_items(self, items: Sequence[Item]) -> int:
-        """Make items durable and register them; return the offset of `item_events` after the last."""
+        """Make items durable and register them; return the offset of `item_events` after the last.
+
+        Raises:
+            NearlineError: the key of an id, category or brand is another's.
+        """
+        self.catalog.check(items)
         now = self.clock.now()
         records = [
             Record("", "put", "", item.item_id, now, now, context=msgspec.json.encode(item).decode()) for item in items
@@ -151,7 +169,7 @@ class Engine:
         """Write the tombstone and clear the user's state at once; return the tombstone's offset."""
         now = self.clock.now()
         offset = await self._writer.submit("user_events", [Record("", ERASE, user_id, "", now, now)])
-        self.recommender.fallback.forget(key(user_id))
+        self.recommender.fallback.forget(key(user_id), offset)
         return offset - 1
 
     async def recommend(self, query: Query, after: str = "") -> Served:
@@ -239,6 +257,6 @@ class Engine:
             "nearline_visitors": float(len(state.users)),
             "nearline_state_bytes": float(state.nbytes()),
             "nearline_release_age_seconds": (self.clock.now() - release.created_at) / 1e3 if release else -1.0,
-            "nearline_impressions_lost_total": float(self.impressions_lost),
+            "nearline_impressions_lost_total": float(self.impressions_lost + self._writer.lost),
             **self.jobs,
         }

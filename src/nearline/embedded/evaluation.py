@@ -1,4 +1,4 @@
-"""Evaluation: a temporary tenant from a dataset, trained on what a protocol lets it know, asked as a client asks."""
+"""Evaluation: a tenant made from a dataset, trained on what a protocol lets be known, asked as clients do."""
 
 from __future__ import annotations
 
@@ -38,6 +38,10 @@ BATCH = 1_000
 Say = Callable[[str], None]
 
 
+def _silent(_: str) -> None:
+    return
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What to measure.
@@ -67,10 +71,10 @@ class Report(msgspec.Struct, frozen=True):
         through: "api" or "offline".
         cases: lists asked for, of `of_cases` that the protocol has.
         candidates: most candidates that a list ranks.
-        repeats: share of cases whose targets the user all had before: misses, for such items are never listed.
+        repeats: share of cases whose targets the user all had before: misses, such items are never listed.
         short: lists with fewer than ten items.
         degraded: lists not from the ranker, or with something missing, by what they were; must be empty.
-        first_list_seconds: from the beginning of the import to the first personal list, server start included.
+        first_list_seconds: from the import's beginning to the first personal list, server start included.
         offline_metrics: what training itself found, by system.
     """
 
@@ -131,8 +135,9 @@ class Timer:
 def app_source(dataset: Dataset) -> str:
     """Return the text of an application for a dataset's event types.
 
-    A bare name's usual weight and role; the commonest type is what is predicted; and, as protocols A and B demand
-    (and C follows), an item that the user has had is never recommended again: every type suppresses its item for ever.
+    Types have their usual weight and role, and the commonest is what is predicted. As protocols A and B ask
+    (and C follows), an item that the user has had is never recommended again: every type suppresses its item
+    for ever.
     """
     kinds = [
         msgspec.structs.replace(
@@ -148,7 +153,7 @@ def app_source(dataset: Dataset) -> str:
 
 
 def evaluation_settings(base: Settings, folder: Path) -> Settings:
-    """Return settings for measuring: a free port, no budgets, no impressions, no jobs; the rest as in `base`."""
+    """Return settings for measuring: a free port, no budgets, impressions or jobs; the rest as in `base`."""
     change = msgspec.structs.replace
     return change(
         base,
@@ -162,7 +167,7 @@ def evaluation_settings(base: Settings, folder: Path) -> Settings:
     )
 
 
-def evaluate(plan: Plan, folder: Path, base: Settings | None = None, say: Say = lambda text: None) -> Report:
+def evaluate(plan: Plan, folder: Path, base: Settings | None = None, say: Say = _silent) -> Report:
     """Measure.
 
     Args:
@@ -252,7 +257,7 @@ def walk(
 
 
 def event_bodies(events: Any) -> list[bytes]:
-    """Return rows of `EVENTS` as JSON that `POST /v1/events` takes; an id of its own makes each safe to retry."""
+    """Return rows of `EVENTS` as JSON that `POST /v1/events` takes, each with an id and so safe to retry."""
     encode = msgspec.json.Encoder().encode
     return [encode(_event(place, row)) for place, row in enumerate(events.to_pylist())]
 
@@ -315,19 +320,19 @@ def _repeats(split: Split, cases: Sequence[Case], frozen: bool) -> float:
 class _Steps:
     """Passes on what training says, and keeps the seconds between its steps."""
 
-    NAMES = {
-        "events to learn from": "read",
-        "sources fitted": "fit",
-        "rankers taught": "teach",
-        "  release": "judge",
-    }
+    NAMES = (
+        ("events to learn from", "read"),
+        ("sources fitted", "fit"),
+        ("rankers taught", "teach"),
+        ("  release", "judge"),
+    )
 
     def __init__(self, say: Say) -> None:
         self._say, self._last = say, time.perf_counter()
         self.seconds: dict[str, float] = {}
 
     def __call__(self, text: str) -> None:
-        for mark, name in self.NAMES.items():
+        for mark, name in self.NAMES:
             if mark in text:
                 now = time.perf_counter()
                 self.seconds[name], self._last = round(now - self._last, 3), now

@@ -37,6 +37,7 @@ class Jobs:
             self._next["train"] = time.time() + max(60.0, self._train_every - age)
         self._trained_at = engine.world.state.offset
         self._failures = 0
+        self._refused = ""
         engine.jobs.update(
             nearline_train_last_timestamp_seconds=0.0,
             nearline_train_next_timestamp_seconds=self._next.get("train", 0.0),
@@ -49,16 +50,25 @@ class Jobs:
         try:
             while True:
                 await asyncio.sleep(LOOK)
-                await self._look()
+                try:
+                    await self._look()
+                except Exception:
+                    # A release that can't be loaded or a process that can't be started must not end the other jobs.
+                    logger.exception("looking for jobs failed")
         finally:
             for process in self._running.values():
                 if process.returncode is None:
                     process.terminate()
+            # They let go of lake and snapshots before the engine saves its own.
+            await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _look(self) -> None:
         engine, now = self._engine, time.time()
-        if engine.tenant.releases.current() not in ("", engine.recommender.pipeline.release):
-            await engine.reload()
+        current = engine.tenant.releases.current()
+        if current not in ("", engine.recommender.pipeline.release, self._refused):
+            self._refused = current
+            if await engine.reload() == current:
+                self._refused = ""
         after = engine.settings.train.after_events
         if after and engine.world.state.offset - self._trained_at >= after:
             self._next["train"] = now
@@ -83,8 +93,10 @@ class Jobs:
             stderr=asyncio.subprocess.STDOUT,
         )  # fmt: skip
         self._running[name] = process
-        output, _ = await process.communicate()
-        self._running.pop(name, None)
+        try:
+            output, _ = await process.communicate()
+        finally:
+            self._running.pop(name, None)
         failed = process.returncode != 0
         say = logger.warning if failed else logger.info
         say(f"{name} ended", extra={"returncode": process.returncode, "output": output.decode(errors="replace")[-2000:]})

@@ -2,26 +2,41 @@
 
 from __future__ import annotations
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from nearline.app.tenant import Tenant
 from nearline.schema.event import ERASE, TOPICS
 from nearline.stores.archive import archive
-from nearline.stores.history import iter_records
 from nearline.stream.local import LocalStream, expiry
+
+
+def erase(tenant: Tenant) -> int:
+    """Remove from the lake what tombstones name; return how many rows.
+
+    A file says up to where tombstones were applied, so that a run that was killed is made up for. Each is applied in
+    two runs: a list that was being made at the time may have reached the log behind it.
+    """
+    lake, path = tenant.lake, tenant.folder / "erased"
+    start, done = (int(text) for text in path.read_text().split()) if path.exists() else (0, 0)
+    gone: dict[str, int] = {}
+    for table in lake.scan("user_events", start, columns=("event_type", "user_id", "timestamp")):
+        found = table.filter(pc.equal(table["event_type"].cast(pa.string()), ERASE))
+        gone |= dict(zip(found["user_id"].to_pylist(), found["timestamp"].to_pylist(), strict=True))
+    end = max(done, lake.end("user_events"))
+    erased = sum(lake.erase({user}, at + 1) for user, at in gone.items())
+    draft = path.with_suffix(".tmp")
+    draft.write_text(f"{done} {end}\n")
+    draft.replace(path)
+    return erased
 
 
 def maintain(tenant: Tenant) -> str:
     """Copy the log to the lake, apply tombstones and retention to it, and save a snapshot; return what was done."""
     log = tenant.log(read_only=True)
     try:
-        start = tenant.lake.end("user_events")
         report = archive(log, tenant.lake, tenant.clock)
-        gone = {
-            record.user_id: record.timestamp
-            for _, records in iter_records(log, tenant.lake, "user_events", start)
-            for record in records
-            if record.event_type == ERASE
-        }
-        erased = sum(tenant.lake.erase({user}, before) for user, before in gone.items())
+        erased = erase(tenant)
         _, keep = expiry(tenant)
         expired = sum(tenant.lake.expire(topic, tenant.clock.now() - keep) for topic in TOPICS)
         stream = LocalStream(tenant)

@@ -14,7 +14,7 @@ import uvicorn
 from nearline.app.tenant import Tenant
 from nearline.embedded.engine import Engine
 from nearline.embedded.jobs import Jobs
-from nearline.schema.errors import NearlineError
+from nearline.schema.errors import NearlineError, StoreUnavailableError
 from nearline.serving.api import create_app
 from nearline.serving.metrics import Metrics
 
@@ -58,6 +58,7 @@ def serve(
 
     Raises:
         NearlineError: the port is taken, or another process has the log.
+        StoreUnavailableError: it ended itself, because only a restart brings state and log together again.
     """
     listener = listen(tenant)
     metrics = Metrics()
@@ -90,5 +91,13 @@ def serve(
         timeout_graceful_shutdown=DRAIN,
         backlog=2048,
     )
+    server = uvicorn.Server(config)
+
+    def stop() -> None:
+        server.should_exit = True
+
+    engine.stop = stop
     with listener:
-        uvicorn.Server(config).run(sockets=[listener])
+        server.run(sockets=[listener])
+    if engine.failure is not None:
+        raise StoreUnavailableError("the state could not follow the log; start again") from engine.failure

@@ -1,4 +1,4 @@
-"""What is measured, behind one protocol: a server in its own process, asked by HTTP, or an engine in this one."""
+"""What is measured: a server in a process of its own, asked by HTTP, or an engine in this process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 from urllib.parse import quote
 
 import msgspec
@@ -28,12 +28,11 @@ from nearline.sim.client import Client
 START = 300.0
 """Seconds that a server may take to restore its state."""
 K = 10
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One list: item ids from the first, what it was served from, what was missing, seconds as the asker saw them."""
+    """One list: item ids, what it was served from, what was missing, seconds as the asker saw them."""
 
     items: tuple[str, ...]
     served_from: str
@@ -111,9 +110,8 @@ class ApiSystem:
 
     def ask(self, user_id: str, now: int, rules: bool) -> Listed:
         """Get a list."""
-        answer = self._client.get(
-            f"/v1/recommendations?user_id={quote(user_id, safe='')}&page_size={K}&now={now}&rules={str(rules).lower()}"
-        )
+        asked = f"user_id={quote(user_id, safe='')}&page_size={K}&now={now}&rules={int(rules)}"
+        answer = self._client.get(f"/v1/recommendations?{asked}")
         if not answer.ok:
             raise NearlineError(
                 "GET /v1/recommendations", answer.body.decode(errors="replace"), f"see {self._log}"
@@ -156,7 +154,7 @@ class ApiSystem:
 
 
 class OfflineSystem:
-    """The engine of a server in this process: the same checks of events, writer and pipeline, without HTTP."""
+    """The engine of a server in this process: its checks of events, writer and pipeline, without HTTP."""
 
     through = "offline"
 

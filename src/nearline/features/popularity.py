@@ -75,8 +75,13 @@ def _read(
             out[j, i] = 0.0
         if head == 0:
             continue
-        for t in range(max(head - n + 1, current - n + 1), head + 1):
-            count = tiles[slot, t % n]
+        first = max(head, current) - n + 1
+        place = first % n
+        for t in range(first, head + 1):
+            count = tiles[slot, place]
+            place += 1
+            if place == n:
+                place = 0
             if count != 0:
                 age = max(0, current - t)
                 for j in range(h):

@@ -122,8 +122,10 @@ class UserCountsFeature:
         out[4:] = week[2:5]
 
 
-@kernel(i4[:], u2[:, :, :], i4[::1], i8, i8, f4[:, ::1])
-def _read_item(heads: I32, tiles: NDArray[np.uint16], slots: I32, now: int, width: int, out: F32) -> None:
+@kernel(i4[:], u2[:, :, :], i4[::1], i8, i8, i8, f4[:, ::1])
+def _read_item(
+    heads: I32, tiles: NDArray[np.uint16], slots: I32, now: int, width: int, ttl: int, out: F32
+) -> None:
     n = tiles.shape[1]
     current = now // width
     sums = np.empty(ROLES, np.int64)
@@ -131,10 +133,15 @@ def _read_item(heads: I32, tiles: NDArray[np.uint16], slots: I32, now: int, widt
         slot = slots[i]
         head = heads[slot]
         sums[:] = 0
-        if head > 0:
-            for t in range(max(head - n + 1, current - n + 1), head + 1):
+        if head > 0 and (head + 1) * width >= now - ttl:
+            first = max(head, current) - n + 1
+            place = first % n
+            for _ in range(first, head + 1):
                 for r in range(ROLES):
-                    sums[r] += tiles[slot, t % n, r]
+                    sums[r] += tiles[slot, place, r]
+                place += 1
+                if place == n:
+                    place = 0
         for r in range(ROLES):
             out[r, i] = sums[r]
         # Smoothed towards 5 % with the weight of 20 exposures (a Beta prior), so that a new item is neither 0 nor 1.
@@ -143,7 +150,10 @@ def _read_item(heads: I32, tiles: NDArray[np.uint16], slots: I32, now: int, widt
 
 
 class ItemCountsFeature:
-    """An item's counts by role in 7 days, its smoothed click and conversion rates."""
+    """An item's counts by role in 7 days, its smoothed click and conversion rates.
+
+    `ttl`: ms without an event after which they are gone; `[state] item_ttl_days` sets it.
+    """
 
     name = "item_counts"
     columns = (
@@ -159,10 +169,11 @@ class ItemCountsFeature:
     time_based = True
 
     def __init__(self) -> None:
+        self.ttl = 7 * DAY
         self.week = WindowedCountsFold("item_counts_7d", "item", "hot", DAY, 8)
         self.folds: tuple[Fold, ...] = (self.week,)
 
     def read(self, context: ReadContext, out: F32) -> None:
         """Fill `[8, n] float32`."""
         rows = context.rows[self.week.name]
-        _read_item(rows["head"], rows["tiles"], context.candidates.items, context.query.now, DAY, out)
+        _read_item(rows["head"], rows["tiles"], context.candidates.items, context.query.now, DAY, self.ttl, out)

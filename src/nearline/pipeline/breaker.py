@@ -17,9 +17,13 @@ class Breakers:
         self.failures, self.seconds = failures, seconds
         self._count: dict[str, int] = {}
         self._until: dict[str, float] = {}
+        self._stuck: dict[str, int] = {}
 
     def open(self, name: str) -> bool:
         """Return whether the component is to be skipped now."""
+        if name in self._stuck and self._stuck[name] >= self.failures:
+            # So many threads have not come back from it; one more would be lost too.
+            return True
         until = self._until.get(name)
         if until is None:
             return False
@@ -35,6 +39,15 @@ class Breakers:
         self._count[name] = count = self._count.get(name, 0) + 1
         if count >= self.failures:
             self._until[name] = time.monotonic() + self.seconds
+
+    def hangs(self, name: str) -> None:
+        """Count a failure that holds a thread."""
+        self._stuck[name] = self._stuck.get(name, 0) + 1
+        self.failed(name)
+
+    def returned(self, name: str) -> None:
+        """Count a thread that came back from where it hung."""
+        self._stuck[name] -= 1
 
     def worked(self, name: str) -> None:
         """Forget past failures."""

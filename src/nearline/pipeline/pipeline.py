@@ -14,7 +14,7 @@ from nearline.pipeline.budget import Limits
 from nearline.pipeline.feature_set import FeatureSet
 from nearline.pipeline.merge import merge, retrieval_order
 from nearline.pipeline.run import Run
-from nearline.schema.candidates import F32, NOTHING, Ranked
+from nearline.schema.candidates import F32, NOTHING, Ranked, Retrieved
 from nearline.schema.components import (
     Arrangement,
     Feature,
@@ -29,13 +29,17 @@ from nearline.schema.components import (
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One component's turn. A core step can't be skipped; `wanted` says whether there is anything to do."""
+    """One component's turn. A core step can't be skipped; `wanted` says whether there is anything to do.
+
+    A spare step is what its stage degrades to when it is late.
+    """
 
     stage: str
     name: str
     act: Callable[[Run], None]
     core: bool = False
     wanted: Callable[[Run], bool] = lambda run: True
+    spare: bool = False
 
 
 class HydratingWorld(World, Protocol):
@@ -97,9 +101,8 @@ class Pipeline:
                 steps.append(Step("features", f"feature:{feature.name}", act, wanted=_has_candidates))
             steps.append(Step("ranking", "ranker", self._rank(self.ranker, "ranker"), wanted=_unranked))
         if self.light is not None:
-            steps.append(
-                Step("ranking", "light_ranker", self._rank(self.light, "light_ranker"), wanted=_unranked)
-            )
+            act = self._rank(self.light, "light_ranker")
+            steps.append(Step("ranking", "light_ranker", act, wanted=_unranked, spare=True))
         steps.append(Step("rules", "order", self._order, core=True, wanted=_unranked))
         for arrangement in self.arrangements:
             act = self._arrange(arrangement)
@@ -117,14 +120,15 @@ class Pipeline:
                     run.times[run.stage] = run.times.get(run.stage, 0.0) + now - run.stage_started
                 run.stage, run.stage_started = step.stage, now
             if step.wanted(run):
-                late = limited and not step.core and now - run.stage_started > self.limits.of(step.stage)
-                if late or self.breakers.open(step.name):
+                must = step.core or step.spare
+                late = limited and not must and now - run.stage_started > self.limits.of(step.stage)
+                if late or (not step.core and self.breakers.open(step.name)):
                     run.missing.append(step.name)
                 else:
                     run.step_started = now
                     try:
                         step.act(run)
-                        if not step.core:
+                        if not step.core and not run.abandoned:
                             self.breakers.worked(step.name)
                     except Exception as error:
                         if step.core:
@@ -151,7 +155,7 @@ class Pipeline:
     def _fetch(self, place: int, source: Source) -> Callable[[Run], None]:
         def act(run: Run) -> None:
             assert run.user is not None
-            run.retrieved[place] = source.fetch(run.query, run.user, source.quota)
+            run.retrieved[place] = _checked(source.fetch(run.query, run.user, source.quota), source.quota)
 
         return act
 
@@ -167,6 +171,8 @@ class Pipeline:
             assert run.user is not None
             assert run.candidates is not None
             keep = rule.keep(run.query, run.user, run.candidates)
+            if keep.dtype != np.bool_ or keep.shape != run.candidates.items.shape:
+                raise ValueError(f"keep returned {keep.dtype} {keep.shape} for {len(run.candidates)} candidates")
             if run.query.debug:
                 run.trace.setdefault("filters", {})[rule.name] = run.candidates.items[~keep]
             run.keep = keep if run.keep is None else run.keep & keep
@@ -174,9 +180,14 @@ class Pipeline:
         return act
 
     def _sift(self, run: Run) -> None:
-        if run.keep is not None and run.candidates is not None and not run.keep.all():
-            run.candidates = run.candidates.take(np.flatnonzero(run.keep))
-        run.keep = None
+        keep, run.keep = run.keep, None
+        assert run.candidates is not None
+        # Whatever the filters did: what is not in the catalogue is never shown.
+        fine = self.world.columns.available[run.candidates.items]
+        if keep is not None:
+            fine &= keep
+        if not fine.all():
+            run.candidates = run.candidates.take(np.flatnonzero(fine))
 
     def _cut(self, run: Run) -> None:
         assert run.candidates is not None
@@ -194,6 +205,8 @@ class Pipeline:
             assert run.candidates is not None
             assert run.matrix is not None
             out = run.matrix[rows]
+            if out.shape[1] != len(run.candidates):
+                raise ValueError("the matrix is not of these candidates")
             context = ReadContext(run.query, run.user, run.candidates, self.world.rows, self.world.columns)
             try:
                 feature.read(context, out)
@@ -214,13 +227,19 @@ class Pipeline:
                     matrix[rows] = np.nan
             run.exact = run.version % 2 == 0 and run.version == self.world.version
             outcomes = ranker.score(matrix)
+            if outcomes.shape != (len(self.weights), matrix.shape[1]):
+                raise ValueError(f"score returned {outcomes.shape} for {matrix.shape[1]} candidates")
             scores = self.weights @ outcomes
+            if not np.isfinite(scores).any():
+                raise ValueError("no score is finite")
             # A score that is not finite sinks and never reaches a client.
             scores = np.nan_to_num(scores, nan=-1e30, posinf=-1e30, neginf=-1e30)
             order = np.argsort(-scores, kind="stable")
+            if run.abandoned:
+                return
+            run.served_from = served_from
             run.ranked = Ranked(run.candidates.take(order), scores[order], outcomes[:, order])
             run.matrix = matrix[:, order] if run.query.debug or self.keep_matrix else None
-            run.served_from = served_from
             spent = time.monotonic() - run.step_started + run.times.get("features", 0.0)
             self.per_candidate += 0.05 * (spent / max(1, len(run.candidates)) - self.per_candidate)
 
@@ -234,7 +253,8 @@ class Pipeline:
             return
         order = retrieval_order(run.candidates)
         scores = (1.0 / (60.0 + np.arange(1, len(order) + 1))).astype(np.float32)
-        run.ranked, run.served_from = Ranked(run.candidates.take(order), scores), "retrieval"
+        run.served_from = "retrieval"
+        run.ranked = Ranked(run.candidates.take(order), scores)
         run.matrix = None
 
     def _arrange(self, rule: Arrangement) -> Callable[[Run], None]:
@@ -247,6 +267,18 @@ class Pipeline:
                 run.matrix = run.matrix[:, places]
 
         return act
+
+
+def _checked(found: Retrieved, quota: int) -> Retrieved:
+    """Return at most `quota` items, in the types that merging compiled for; a source's mistake is its own."""
+    items, scores, because = found.items, found.scores, found.because
+    if not len(items) == len(scores) == len(because):
+        raise ValueError(f"{len(items)} items with {len(scores)} scores and {len(because)} reasons")
+    if items.dtype != np.int32 or scores.dtype != np.float32 or because.dtype != np.int32:
+        found = Retrieved(items.astype(np.int32), scores.astype(np.float32), because.astype(np.int32))
+    if len(items) > quota:
+        found = Retrieved(found.items[:quota], found.scores[:quota], found.because[:quota])
+    return found
 
 
 def _has_candidates(run: Run) -> bool:

@@ -55,14 +55,16 @@ class Run:
     trace: dict[str, Any] = field(default_factory=dict)
 
     def fork(self) -> Run:
-        """Return a copy that goes on without the step under way; this one is abandoned."""
+        """Return a copy that goes on elsewhere, and abandon this one: its thread stops after the step under way."""
         self.abandoned = True
+        # The thread may be between the two: a list whose matrix may be in another order goes without.
+        ranked, matrix = self.ranked, self.matrix
         return Run(
             query=self.query,
             n_sources=self.n_sources,
             started=self.started,
             stage_started=self.stage_started,
-            step=self.step + 1,
+            step=self.step,
             stage=self.stage,
             user=self.user,
             version=self.version,
@@ -71,8 +73,8 @@ class Run:
             retrieved=dict(self.retrieved),
             candidates=self.candidates,
             keep=self.keep,
-            matrix=None if self.matrix is None else self.matrix.copy(),
-            ranked=self.ranked,
+            matrix=None if matrix is None or ranked is not None else matrix.copy(),
+            ranked=ranked,
             served_from=self.served_from,
             missing=list(self.missing),
             times=dict(self.times),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -190,7 +190,10 @@ class FitData:
 class World(Protocol):
     """What a bound component may read while serving: catalogue, item slots, rows."""
 
-    columns: ItemColumns
+    @property
+    def columns(self) -> ItemColumns:
+        """The catalogue by slot."""
+        ...
 
     @property
     def rows(self) -> Mapping[str, Rows]:
@@ -294,6 +297,7 @@ class Examples:
     outcomes: Sequence[str]
 
 
+@runtime_checkable
 class Filter(Protocol):
     """A rule that drops candidates before ranking."""
 

@@ -63,7 +63,7 @@ class Impression(msgspec.Struct, frozen=True, omit_defaults=True):
         propensities: probability with which each was shown at its rank; 1 where nothing was explored.
         now: ms UTC of the clock when it was made.
         offset: state offset it was made at, -1 when a batch was being folded meanwhile.
-        features: the served vectors, `[n_items][n_features]`, where the settings ask for them.
+        features: the served vectors, `[n_items][n_features]` with None for missing, where the settings ask for them.
     """
 
     items: list[str]
@@ -77,4 +77,4 @@ class Impression(msgspec.Struct, frozen=True, omit_defaults=True):
     variant: str = ""
     device: str = ""
     propensities: list[float] = msgspec.field(default_factory=list)
-    features: list[list[float]] = msgspec.field(default_factory=list)
+    features: list[list[float | None]] = msgspec.field(default_factory=list)

@@ -56,8 +56,8 @@ class Call:
         """Return the body.
 
         Raises:
-            ProblemError: it is larger than the settings allow, or not said to be JSON. A page of another origin
-                can send other types without being asked first (CORS), and would so reach a server on loopback.
+            ProblemError: it is larger than the settings allow, or not said to be JSON. A page of another
+                origin may send other types unasked (CORS), and would so reach a server on loopback.
         """
         kind = header(self.scope, b"content-type")
         if (

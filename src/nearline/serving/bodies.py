@@ -23,6 +23,7 @@ _UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.*)`", re.DOTALL
 _EXPECTED = re.compile(r"Expected `(?P<wanted>[^`]*)`, got `(?P<got>[^`]*)`")
 _KINDS = {"str": "text", "int": "a whole number", "float": "a number", "object": "an object",
           "array": "an array", "bool": "true or false", "null": "null"}  # fmt: skip
+_SHALLOW: Any = dict[str, msgspec.Raw] | list[msgspec.Raw]
 _FAILED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -78,7 +79,7 @@ class Bodies(Generic[T]):
         forms = f'send one object, an array of them, or {{"{self.name}": [...]}}'
         text_of(body)
         try:
-            whole = msgspec.json.decode(body, type=dict[str, msgspec.Raw] | list[msgspec.Raw])
+            whole: dict[str, msgspec.Raw] | list[msgspec.Raw] = msgspec.json.decode(body, type=_SHALLOW)
         except msgspec.ValidationError:
             raise NearlineError("body", shown(_value(body)), forms) from None
         except (msgspec.DecodeError, RecursionError) as error:
@@ -88,12 +89,13 @@ class Bodies(Generic[T]):
                 return [msgspec.Raw(body)]
             for other in whole.keys() - {self.name}:
                 raise NearlineError(
-                    other, _value(whole[other]), f'beside "{self.name}" nothing else goes there'
+                    other, shown(_value(whole[other])), f'beside "{self.name}" nothing else goes there'
                 )
+            array = whole[self.name]
             try:
-                whole = msgspec.json.decode(whole[self.name], type=list[msgspec.Raw])
+                whole = msgspec.json.decode(array, type=list[msgspec.Raw])
             except msgspec.DecodeError:
-                raise NearlineError(self.name, shown(_value(whole[self.name])), "send an array") from None
+                raise NearlineError(self.name, shown(_value(array)), "send an array") from None
         self._count(whole)
         return whole
 

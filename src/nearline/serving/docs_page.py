@@ -80,7 +80,8 @@ def _operation(method: str, path: str, operation: Json) -> str:
     parts.append(f"<h3>Responses</h3><table>{rows}</table>")
     return (
         f'<details><summary><span class="method {method}">{method.upper()}</span>'
-        f'<span class="path">{escape(path)}</span><span class="about">{escape(operation["summary"])}</span></summary>'
+        f'<span class="path">{escape(path)}</span>'
+        f'<span class="about">{escape(operation["summary"])}</span></summary>'
         f"<div>{''.join(parts)}</div></details>"
     )
 

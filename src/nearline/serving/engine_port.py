@@ -64,7 +64,7 @@ class EnginePort(Protocol):
         """
         ...
 
-    async def similar(self, item_id: str, query: Query, limit: int, diversity: float) -> list[SimilarItem] | None:
+    async def similar(self, item_id: str, query: Query, limit: int, diversity: float) -> Sequence[SimilarItem] | None:
         """Return items similar to one, `None` where it is unknown."""
         ...
 
@@ -82,9 +82,24 @@ class EnginePort(Protocol):
 
 
 class SimilarItem(Protocol):
-    """One similar item."""
+    """One similar item; the score is in 0..1."""
 
-    item_id: str
-    similarity_score: float
-    similarity_type: str
-    shared_attributes: list[str]
+    @property
+    def item_id(self) -> str:
+        """Its id."""
+        ...
+
+    @property
+    def similarity_score(self) -> float:
+        """How similar, 0..1."""
+        ...
+
+    @property
+    def similarity_type(self) -> str:
+        """What makes it similar: behaviour, content or both."""
+        ...
+
+    @property
+    def shared_attributes(self) -> list[str]:
+        """What both have, in words."""
+        ...

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -11,6 +12,8 @@ from nearline.schema.candidates import NOTHING, Candidates, Ranked, Retrieved
 from nearline.schema.components import Filter, UserState, World
 from nearline.schema.query import Query
 from nearline.sources.trending import TrendingSource
+
+logger = logging.getLogger("nearline.fallback")
 
 
 class Fallback:
@@ -24,30 +27,41 @@ class Fallback:
         self._world, self._keep = world, keep
         self._filters = [rule for rule in filters if getattr(rule, "essential", False)]
         self._last: OrderedDict[int, Retrieved] = OrderedDict()
+        self._erased: OrderedDict[int, int] = OrderedDict()
         self._trending = TrendingSource()
         self._trending.bind(world, {})
 
-    def remember(self, visitor: int, ranked: Ranked, size: int) -> None:
-        """Keep the head of a list for its visitor."""
+    def remember(self, visitor: int, ranked: Ranked, size: int, offset: int) -> None:
+        """Keep the head of a list, made at a state offset, for its visitor."""
+        if offset < self._erased.get(visitor, 0):
+            return
         c = ranked.candidates
         self._last[visitor] = Retrieved(c.items[: 3 * size], ranked.scores[: 3 * size], c.because[: 3 * size])
         self._last.move_to_end(visitor)
         if len(self._last) > self._keep:
             self._last.popitem(last=False)
 
-    def forget(self, visitor: int) -> None:
-        """Drop a visitor's list."""
+    def forget(self, visitor: int, offset: int) -> None:
+        """Drop a visitor's list, and those still being made at a state below `offset`."""
         self._last.pop(visitor, None)
+        self._erased[visitor] = offset
+        if len(self._erased) > self._keep:
+            self._erased.popitem(last=False)
 
-    def ranked(self, query: Query, user: UserState) -> tuple[Ranked, str]:
-        """Return a list and where it was served from; empty only where no item is available."""
+    def ranked(self, query: Query, user: UserState, missing: Collection[str] = ()) -> tuple[Ranked, str]:
+        """Return a list and where it was served from; empty only where no item is available.
+
+        Args:
+            missing: steps that failed for this request; such a filter is not asked again.
+        """
+        filters = [rule for rule in self._filters if f"filter:{rule.name}" not in missing]
         last = self._last.get(query.visitor, NOTHING)
-        found = self._fine(query, user, last)
-        if len(found.scores) >= min(query.page_size, 1) and len(last.items):
+        found = self._fine(query, user, last, filters)
+        if len(found.scores):
             return found, "last_list"
         trending = self._trending.fetch(query, user, max(200, 5 * query.page_size))
-        found = self._fine(query, user, trending)
-        category = user.rows["session"]["category"][0] if "session" in user.rows else 0
+        found = self._fine(query, user, trending, filters)
+        category = user.rows["session"]["category"][0]
         if category and len(found.scores):
             mine = self._world.columns.category[found.candidates.items] == category
             if mine.any():
@@ -57,14 +71,17 @@ class Fallback:
             return found, "trending"
         available = np.flatnonzero(self._world.columns.available).astype(np.int32)
         everything = Retrieved(available, np.ones(len(available), np.float32), np.full(len(available), -1, np.int32))
-        return self._fine(query, user, everything), "available"
+        return self._fine(query, user, everything, filters), "available"
 
-    def _fine(self, query: Query, user: UserState, found: Retrieved) -> Ranked:
+    def _fine(self, query: Query, user: UserState, found: Retrieved, filters: Sequence[Filter]) -> Ranked:
         n = len(found.items)
         none, zero = np.zeros((0, n), np.float32), np.zeros(n, np.int32)
         candidates = Candidates(found.items, none, none, zero, found.because)
-        keep = np.ones(n, np.bool_)
-        for rule in self._filters:
-            if n:
-                keep &= rule.keep(query, user, candidates)
+        # Whatever the filters are and do, what is not in the catalogue is never shown.
+        keep = self._world.columns.available[found.items]
+        for rule in filters if n else ():
+            try:
+                keep = keep & rule.keep(query, user, candidates)
+            except Exception:
+                logger.exception("filter failed", extra={"component": rule.name})
         return Ranked(candidates.take(keep), found.scores[keep])

@@ -140,28 +140,23 @@ def _refine(schemas: Json, app: App) -> None:
     event["user_id"] = event["item_id"] = _ID_OR_NUMBER
     event["event_id"] = event["session_id"] = _ID
     event["timestamp"] = _TIME
-    event["context"] = {
-        "type": "object",
-        "properties": {
-            "page": _ID_OR_NUMBER,
-            "position": {"type": "integer", "minimum": 0, "maximum": MOST_POSITION},
-            "request_id": _ID_OR_NUMBER,
-            "session_id": _ID_OR_NUMBER,
-            "device": {"type": "string", "description": f"Best one of {', '.join(filter(None, DEVICES))}."},
-        },
-        "description": "Anything more is kept as it is.",
+    device = {
+        "description": f"One of {', '.join(filter(None, DEVICES))}; another is kept, and means nothing."
     }
-    event["event_value"] = {
-        "type": "object",
-        "properties": {
-            "rating": {"type": "number", "minimum": 0, "maximum": MOST_RATING},
-            "dwell_ms": {"type": "integer", "minimum": 0, "maximum": MOST_DWELL},
-            "price": {"type": "number", "minimum": -MOST_PRICE, "maximum": MOST_PRICE},
-            "watch_percent": {"type": "number", "minimum": 0, "maximum": 100},
-            "query": {"type": "string", "maxLength": LONGEST_QUERY},
-        },
-        "description": "Anything more is kept as it is.",
-    }
+    event["context"] = _open(
+        page=_ID_OR_NUMBER,
+        position={"type": "integer", "minimum": 0, "maximum": MOST_POSITION},
+        request_id=_ID_OR_NUMBER,
+        session_id=_ID_OR_NUMBER,
+    )
+    event["context"]["properties"]["device"] = device
+    event["event_value"] = _open(
+        rating={"type": "number", "minimum": 0, "maximum": MOST_RATING},
+        dwell_ms={"type": "integer", "minimum": 0, "maximum": MOST_DWELL},
+        price={"type": "number", "minimum": -MOST_PRICE, "maximum": MOST_PRICE},
+        watch_percent={"type": "number", "minimum": 0, "maximum": 100},
+        query={"type": "string", "maxLength": LONGEST_QUERY},
+    )
     item = schemas["ItemIn"]
     for name, most in LONGEST.items():
         item["properties"][name] = {"type": "string", "maxLength": most, "pattern": "^[^\\u0000]*$"}
@@ -208,3 +203,9 @@ def _refine(schemas: Json, app: App) -> None:
             "session_context": {"type": ["object", "null"]},
         },
     }
+
+
+def _open(**known: Json) -> Json:
+    """Return an object with known fields, each of which may be null, and any others."""
+    properties = {name: {"anyOf": [schema, {"type": "null"}]} for name, schema in known.items()}
+    return {"type": "object", "properties": properties, "description": "Anything more is kept as it is."}

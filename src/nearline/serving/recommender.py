@@ -46,9 +46,9 @@ class Recommender:
         user = run.user or self.world.hydrate(query.visitor, query.now)
         fell_back = ranked is None or len(ranked.scores) == 0
         if ranked is None or fell_back:
-            ranked, served_from = self.fallback.ranked(query, user)
+            ranked, served_from = self.fallback.ranked(query, user, run.missing)
         elif query.limits:
-            self.fallback.remember(query.visitor, ranked, query.page_size)
+            self.fallback.remember(query.visitor, ranked, query.page_size, run.offset)
         n = min(query.page_size, len(ranked.scores))
         slots = ranked.candidates.items[:n].tolist()
         ids = [catalog.ids[slot] for slot in slots]
@@ -82,8 +82,9 @@ class Recommender:
         )
         if not query.log or query.debug or not self.tenant.settings.impressions.log:
             return served, None
-        features: list[list[float]] = []
-        if self.tenant.settings.impressions.features and run.matrix is not None and not fell_back:
+        features: list[list[float | None]] = []
+        whole = not any(name.startswith("feature:") for name in run.missing)
+        if self.tenant.settings.impressions.features and run.matrix is not None and whole and not fell_back:
             features = run.matrix[:, :n].T.astype(float).tolist()
         impression = Impression(
             ids,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nearline.schema.item import Item
-from nearline.serving.asgi import Call, Reply, Table, json_reply
+from nearline.serving.asgi import Call, Handler, Reply, Table, json_reply
 from nearline.serving.bodies import identifier
 from nearline.serving.engine_port import EnginePort
 from nearline.serving.problems import ProblemError, not_found
@@ -20,7 +20,7 @@ class ItemRoutes:
 
     def table(self) -> Table:
         """Return the handlers."""
-        one = {"PUT": self.put, "PATCH": self.patch, "DELETE": self.delete}
+        one: dict[str, Handler] = {"PUT": self.put, "PATCH": self.patch, "DELETE": self.delete}
         return {"/v1/items": {"POST": self.post}, "/v1/items/{item_id:path}": one}
 
     async def post(self, call: Call) -> Reply:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,7 @@ from nearline.sources.content import ContentSource
 from nearline.sources.covisit import CovisitSource
 from nearline.stores.world import OnlineWorld
 
+logger = logging.getLogger("nearline.similar")
 BEHAVIOUR = 0.7
 """Share of what people do in the similarity; the rest is shared attributes."""
 
@@ -55,14 +57,19 @@ def similar_items(
     scores = scores[:, order]
     user: UserState = world.hydrate(query.visitor, query.now)
     keep = np.ones(len(items), np.bool_)
-    for rule in pipeline.filters:
-        if len(items):
+    for rule in pipeline.filters if len(items) else ():
+        if pipeline.breakers.open(f"filter:{rule.name}"):
+            continue
+        try:
             keep &= rule.keep(query, user, ranked.candidates)
+        except Exception:
+            logger.exception("filter failed", extra={"component": rule.name})
+    keep &= world.columns.available[ranked.candidates.items]
     ranked, scores = ranked.take(keep), scores[:, keep]
     if diversity > 0 and len(ranked.scores):
-        rule = DiversityRule(diversity)
-        rule.bind(world)
-        places = rule.arrange(query, user, ranked, limit)
+        spread = DiversityRule(diversity)
+        spread.bind(world)
+        places = spread.arrange(query, user, ranked, limit)
         ranked, scores = ranked.take(places), scores[:, places]
     catalog = world.catalog
     origin = catalog.items.get(catalog.ids[slot], Item(""))

@@ -68,13 +68,13 @@ class EventValidator:
         """
         events = self._bodies.decode(body)
         out = Accepted([], [], [])
-        given = self._bodies.split(body) if events is None else events
+        given: list[Any] = self._bodies.split(body) if events is None else events
         assigned = _Ids(len(given))
         now = self._clock.now()
         for index, one in enumerate(given):
             try:
                 event = self._bodies.element(one) if events is None else one
-                record = self._record(event, now, assigned, out)  # type: ignore[arg-type]
+                record = self._record(event, now, assigned, out)
             except NearlineError as error:
                 out.rejected.append(Rejection(index, error.field, shown(error.value), error.remedy))
                 out.event_ids.append(None)

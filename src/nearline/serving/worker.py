@@ -2,7 +2,7 @@
 
 The loop hands runs to one worker thread. A component that raises is counted by the pipeline; one that hangs is found here:
 its thread is abandoned, and a new thread goes on with the next step of the same run. At the total budget the loop
-answers from what is there. Code that holds the GIL for ever is out of reach.
+answers from what is there, and the thread drops the run after its step. Code that holds the GIL for ever is out of reach.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from nearline.pipeline.run import Run
 logger = logging.getLogger("nearline.worker")
 TICK = 0.004
 MOST_LOST = 32
+"""Threads that may hang at once; breakers stop each component long before."""
 
 
 class Job:
@@ -34,6 +35,9 @@ class Job:
 class Worker:
     """One thread that advances runs in turn.
 
+    Attributes:
+        lost: threads abandoned in a step that has not returned yet.
+
     Args:
         loop: where futures are resolved.
     """
@@ -45,12 +49,22 @@ class Worker:
         self._finished: deque[tuple[Job, BaseException | None]] = deque()
         self._delivering = False
         self._ticking = False
+        # Under the lock: whose turn it is to work, on which job, and the step that each abandoned thread hangs in.
+        self._lock = threading.Lock()
+        self._turn = 0
         self._active: Job | None = None
-        self.lost = 0
+        self._stuck: dict[int, str] = {}
+        self._suspect = 0.0
         self._start(None)
 
+    @property
+    def lost(self) -> int:
+        """Number of threads that hang now."""
+        return len(self._stuck)
+
     def _start(self, first: Job | None) -> None:
-        threading.Thread(target=self._work, args=(first,), name="nearline-requests", daemon=True).start()
+        arguments = (first, self._turn)
+        threading.Thread(target=self._work, args=arguments, name="nearline-requests", daemon=True).start()
 
     def submit(self, run: Run, pipeline: Pipeline) -> asyncio.Future[Run]:
         """Queue a run; the future gives it back when finished.
@@ -69,20 +83,22 @@ class Worker:
         """End the thread after what is queued."""
         self._queue.put(None)
 
-    def _work(self, first: Job | None) -> None:
+    def _work(self, first: Job | None, turn: int) -> None:
         job = first or self._queue.get()
         while job is not None:
+            error = None
+            self._active = job
             if not job.done:
-                run, error = job.run, None
-                self._active = job
                 try:
-                    if not job.pipeline.advance(run):
-                        return
+                    job.pipeline.advance(job.run)
                 except Exception as failure:
                     error = failure
-                if run.abandoned:
+            with self._lock:
+                if self._turn != turn:
+                    job.pipeline.breakers.returned(self._stuck.pop(turn))
                     return
                 self._active = None
+            if not job.done:
                 self._finished.append((job, error))
                 if not self._delivering:
                     self._delivering = True
@@ -106,38 +122,63 @@ class Worker:
 
     def _tick(self) -> None:
         """Look for a step that hangs, and for runs that are out of time."""
-        now = time.monotonic()
-        active = self._active
-        if active is not None and active.run.query.limits:
-            run, limits = active.run, active.pipeline.limits
-            held = now - run.step_started if run.step_started else 0.0
-            # A new stage may spend its slice; what is left of the total must still let the rest of the stages work.
-            if held > limits.patience * limits.of(run.stage) or (held and now - run.started > limits.total):
-                self._abandon(active)
-        for job in list(self._waiting.values()):
-            limits = job.pipeline.limits
-            if job.run.query.limits and now - job.run.started > limits.total:
-                self._resolve(job)
-        if self._waiting:
+        try:
+            self._watch()
+        except Exception:
+            logger.exception("watching failed")
+        # A job that was answered for may still hold the thread.
+        if self._waiting or self._active is not None:
             self._loop.call_later(TICK, self._tick)
         else:
             self._ticking = False
 
-    def _abandon(self, job: Job) -> None:
-        run = job.run
-        step = job.pipeline.steps[run.step]
-        if self.lost >= MOST_LOST:
-            return
-        if run.step_started == 0.0 or run.abandoned:
-            return
-        fork = run.fork()
-        self.lost += 1
-        job.pipeline.breakers.failed(step.name)
-        logger.warning("component hangs", extra={"component": step.name})
-        fork.missing.append(step.name)
-        job.done = True
-        again = Job(fork, job.pipeline, job.future)
+    def _watch(self) -> None:
+        now, active = time.monotonic(), self._active
+        if active is not None and active.run.query.limits:
+            run, limits = active.run, active.pipeline.limits
+            place, started = run.step, run.step_started
+            if started and now - started > limits.patience * limits.of(run.stage):
+                # Seen twice: after a stall of the whole process the first look finds innocent steps.
+                if self._suspect == started:
+                    self._abandon(active, place, started)
+                self._suspect = started
+        for job in list(self._waiting.values()):
+            if job.run.query.limits and now - job.run.started > job.pipeline.limits.total:
+                self._give_up(job)
+
+    def _give_up(self, job: Job) -> None:
+        """Answer from what is there; the thread, where it is on this run, drops it after its step."""
+        run, steps = job.run, job.pipeline.steps
+        place, begun = run.step, run.step_started > 0
+        so_far = run.fork()
+        if begun and place < len(steps) and not steps[place].core:
+            so_far.missing.append(steps[place].name)
         self._waiting.pop(id(job), None)
-        self._waiting[id(again)] = again
-        self._active = again
+        job.done = True
+        if not job.future.done():
+            job.future.set_result(so_far)
+
+    def _abandon(self, job: Job, place: int, started: float) -> None:
+        """Leave the thread in its step and let a new one go on behind it."""
+        run = job.run
+        with self._lock:
+            # The thread may have come out of the step since, or be done with the job.
+            if self._active is not job or run.step_started != started or self.lost >= MOST_LOST:
+                return
+            step = job.pipeline.steps[place]
+            # What core steps make is needed, and making it again does no harm.
+            fork = run.fork()
+            fork.step = place if step.core else place + 1
+            self._stuck[self._turn] = step.name
+            self._turn += 1
+            job.pipeline.breakers.hangs(step.name)
+            again = None if job.done else Job(fork, job.pipeline, job.future)
+            self._active = again
+        logger.warning("component hangs", extra={"component": step.name})
+        if again is not None:
+            if not step.core:
+                fork.missing.append(step.name)
+            job.done = True
+            self._waiting.pop(id(job), None)
+            self._waiting[id(again)] = again
         self._start(again)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal
 from urllib.parse import urlencode
 
@@ -38,6 +38,7 @@ def drive(
     run: int = 0,
     headers: Mapping[str, str] | None = None,
     client: Client | None = None,
+    progress: Callable[[float], None] = lambda days: None,
 ) -> DriveReport:
     """Let the world's users visit a server for some simulated days.
 
@@ -57,6 +58,7 @@ def drive(
         run: tells drives apart; it is part of every event id and session id, and changes the draws.
         headers: sent with each request, such as an API key.
         client: instead of one made from `base_url` and `headers`.
+        progress: told after each visit how many days are done, with the fraction of the present one.
 
     Raises:
         NearlineError: a wrong URL, or a server that stopped answering.
@@ -72,6 +74,8 @@ def drive(
             for visit in range(len(sessions.user))[:max_sessions]:
                 own = np.random.default_rng([world.seed, 5, run, day, visit])
                 visits.visit(own, day, sessions, visit, owed)
+                progress(day + (visit + 1) / len(sessions.user))
+            progress(day + 1)
     finally:
         if client is None:
             made.close()

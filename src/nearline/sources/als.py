@@ -36,7 +36,7 @@ def _strongest(vectors: F32, rows: I32, weights: F32, query: F32) -> int:
 
 
 @kernel(i1[:, ::1], f4[::1], i2[::1], f4, f4[::1])
-def _scan(codes: NDArray[np.int8], scales: F32, query: NDArray[np.int16], scale: float, out: F32) -> None:
+def _scan(codes: NDArray[np.int8], scales: F32, query: NDArray[np.int16], scale: np.float32, out: F32) -> None:
     """Write approximate inner products; integer sums, so that they are exact in any order and vectorise."""
     for i in range(len(codes)):
         total = np.int32(0)
@@ -87,6 +87,7 @@ class AlsSource:
     def fit(self, data: FitData) -> Arrays:
         """Return `keys [n] uint64`, `vectors [n, factors] float32` and `solve [factors, factors]`; `{}` for too little data."""
         from implicit.als import AlternatingLeastSquares
+        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
         events = data.events
         fine = (events["item"] != 0) & (events["weight"] > 0) & (events["role"] >= Role.VIEW)
@@ -101,15 +102,17 @@ class AlsSource:
         matrix = sparse.csr_matrix((weights, (rows, columns)), shape=(len(users), len(keys)), dtype=np.float32)
         matrix.sum_duplicates()
         matrix.data = np.log1p(matrix.data)
-        model = AlternatingLeastSquares(
-            factors=factors,
-            regularization=self.regularization,
-            alpha=self.alpha,
-            iterations=self.iterations,
-            random_state=data.seed,
-            num_threads=2,
-        )
-        model.fit(matrix, show_progress=False)
+        # Two pools of threads would fight: implicit has its own, so BLAS gets one.
+        with threadpool_limits(1, "blas"):
+            model = AlternatingLeastSquares(
+                factors=factors,
+                regularization=self.regularization,
+                alpha=self.alpha,
+                iterations=self.iterations,
+                random_state=data.seed,
+                num_threads=2,
+            )
+            model.fit(matrix, show_progress=False)
         vectors = np.ascontiguousarray(model.item_factors, np.float32)
         gram = vectors.T @ vectors + self.regularization * len(users) / len(keys) * np.eye(factors, dtype=np.float32)
         return {"keys": keys, "vectors": vectors, "solve": np.linalg.inv(gram).astype(np.float32)}

@@ -95,6 +95,8 @@ class ContentSource:
         self._version = -1
         self._lock = threading.Lock()
         self._scratch = threading.local()
+        # Now, so that the first request after a swap does not wait for it.
+        self._index()
 
     def _index(self) -> None:
         version = self._world.catalog_version
@@ -110,10 +112,11 @@ class ContentSource:
             starts = np.concatenate(([0], np.cumsum(counts)))
             kept = np.arange(len(order)) - starts[tokens[order]] < DEPTH
             n = max(1, np.count_nonzero(np.diff(offsets)))
-            self._offsets, self._tokens = offsets, tokens.astype(np.int32)
-            self._postings = items[order][kept]
-            self._starts = np.concatenate(([0], np.cumsum(np.minimum(counts, DEPTH)))).astype(np.int64)
-            self._idf = (np.log(n / np.maximum(1, counts)) + 0.1).astype(np.float32)
+            postings = items[order][kept]
+            starts = np.concatenate(([0], np.cumsum(np.minimum(counts, DEPTH)))).astype(np.int64)
+            idf = (np.log(n / np.maximum(1, counts)) + 0.1).astype(np.float32)
+            # One assignment: a reader in another thread sees the old index or the new one, whole.
+            self._made = offsets, tokens.astype(np.int32), starts, postings, idf
             self._version = version
         finally:
             self._lock.release()
@@ -128,22 +131,23 @@ class ContentSource:
 
     def like(self, recent: I32, limit: int) -> Retrieved:
         """Return the items that share most with given items (slots, newest first)."""
-        if len(recent) == 0 or len(self._postings) == 0:
+        offsets, tokens, starts, postings, idf = self._made
+        if len(recent) == 0 or len(postings) == 0:
             return NOTHING
         scratch, n = self._scratch, self._world.n_items
-        if getattr(scratch, "size", -1) < n or len(scratch.weight) < len(self._idf):
+        if getattr(scratch, "size", -1) < n or len(scratch.weight) < len(idf):
             scratch.size = n + n // 2
             scratch.total, scratch.touched = np.zeros(scratch.size, np.float32), np.zeros(scratch.size, np.int32)
-            scratch.weight = np.zeros(len(self._idf) + 64, np.float32)
-            scratch.strongest = np.zeros(len(self._idf) + 64, np.int32)
+            scratch.weight = np.zeros(len(idf) + 64, np.float32)
+            scratch.strongest = np.zeros(len(idf) + 64, np.int32)
         count = _ask(
             recent,
             self._decay,
-            self._offsets,
-            self._tokens,
-            self._starts,
-            self._postings,
-            self._idf,
+            offsets,
+            tokens,
+            starts,
+            postings,
+            idf,
             scratch.weight,
             scratch.strongest,
             scratch.touched,

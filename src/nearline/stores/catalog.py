@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterable
 from typing import Any
@@ -18,6 +19,7 @@ from nearline.schema.item import Item
 from nearline.stores.state import MemoryState
 
 _encode = msgspec.json.Encoder().encode
+logger = logging.getLogger("nearline.catalog")
 
 
 DELETED = "delete"
@@ -91,6 +93,32 @@ class Catalog:
             self.fragments[slot] = msgspec.Raw(_encode(meta))
             self._tokens[slot] = _tokens(item)
         self.version += 1
+
+    def follow(self, items: Iterable[Item]) -> None:
+        """Register items of the log; one that `put` refuses is left out, the same one in every replay."""
+        batch = list(items)
+        try:
+            self.put(batch)
+        except NearlineError:
+            for item in batch:
+                try:
+                    self.put([item])
+                except NearlineError as error:
+                    logger.warning("item left out", extra={"error": str(error)})
+
+    def check(self, items: Iterable[Item]) -> None:
+        """Refuse what `put` would refuse, changing nothing.
+
+        Raises:
+            NearlineError: where an id's or a category's key collides with another's.
+        """
+        for item in items:
+            for name in (item.category, item.brand):
+                if name and (other := self.names.get(key32(name), name)) != name:
+                    raise NearlineError("category or brand", name, f"its key is that of {other!r}; rename it")
+            slot = self.slot(item.item_id)
+            if 0 <= slot < len(self.ids) and self.ids[slot] not in ("", item.item_id):
+                raise NearlineError("item_id", item.item_id, f"its key is that of {self.ids[slot]!r}; use another id")
 
     def withdraw(self, item_id: str) -> bool:
         """Take an item out of every list; what is known of it stays. Return whether it was there."""

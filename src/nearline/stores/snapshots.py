@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import tempfile
+import time
 from pathlib import Path
 
 import msgspec
@@ -11,14 +14,23 @@ import numpy as np
 from nearline.schema.components import Arrays
 from nearline.schema.item import Item
 
+STALE = 3600
+"""Seconds after which a half-written snapshot is taken to be nobody's."""
+
 
 class SnapshotInfo(msgspec.Struct, frozen=True):
-    """What a snapshot holds and up to where (offsets of `user_events` and `item_events`)."""
+    """What a snapshot holds and up to where (offsets of `user_events` and `item_events`).
 
-    feature_set: str
+    Attributes:
+        state_set: hash of everything that gives the rows their form and meaning.
+        arrays: names of its arrays; set when it is saved.
+    """
+
+    state_set: str
     user_events: int
     item_events: int
     items: list[Item]
+    arrays: tuple[str, ...] = ()
 
 
 class SnapshotStore:
@@ -33,25 +45,52 @@ class SnapshotStore:
 
     def save(self, info: SnapshotInfo, arrays: Arrays) -> None:
         """Write a snapshot whole, then drop all but the two newest."""
-        final = self.folder / f"{info.user_events:016d}-{info.item_events:016d}-{info.feature_set}"
+        final = self.folder / f"{info.user_events:016d}-{info.item_events:016d}-{info.state_set}"
         if final.exists():
             return
-        draft = self.folder / ".draft"
-        shutil.rmtree(draft, ignore_errors=True)
-        draft.mkdir(parents=True)
-        for name, array in arrays.items():
-            np.save(draft / f"{name}.npy", array)
-        (draft / "info.msgpack").write_bytes(msgspec.msgpack.encode(info))
-        draft.rename(final)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for left in self.folder.glob(".draft*"):
+            # Of a process that was killed; a fresh one is another process's that saves now.
+            if time.time() - left.stat().st_mtime > STALE:
+                shutil.rmtree(left, ignore_errors=True)
+        draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=self.folder))
+        try:
+            for name, array in arrays.items():
+                np.save(draft / f"{name}.npy", array)
+            info = msgspec.structs.replace(info, arrays=tuple(sorted(arrays)))
+            (draft / "info.msgpack").write_bytes(msgspec.msgpack.encode(info))
+            for path in [*draft.iterdir(), draft]:
+                _sync(path)
+            draft.rename(final)
+        except BaseException as error:
+            shutil.rmtree(draft, ignore_errors=True)
+            if isinstance(error, OSError) and final.exists():
+                return  # another process saved the same moment
+            raise
+        _sync(self.folder)
         for old in sorted(self.folder.glob("[0-9]*"))[:-2]:
             shutil.rmtree(old, ignore_errors=True)
 
-    def newest(self, feature_set: str) -> tuple[SnapshotInfo, Arrays] | None:
-        """Return the newest snapshot of a feature set that can be read; `None` where there is none: replay all."""
-        for folder in sorted(self.folder.glob(f"*-{feature_set}"), reverse=True):
+    def newest(self, state_set: str, user_events: int, item_events: int) -> tuple[SnapshotInfo, Arrays] | None:
+        """Return the newest snapshot of a state set that can be read; `None` where there is none: replay all.
+
+        Args:
+            user_events, item_events: ends of the topics; a snapshot beyond them knows events that a power cut took.
+        """
+        for folder in sorted(self.folder.glob(f"[0-9]*-{state_set}"), reverse=True):
             try:
                 info = msgspec.msgpack.decode((folder / "info.msgpack").read_bytes(), type=SnapshotInfo)
-                return info, {path.stem: np.load(path) for path in folder.glob("*.npy")}
+                if info.user_events > user_events or info.item_events > item_events:
+                    continue
+                return info, {name: np.load(folder / f"{name}.npy") for name in info.arrays}
             except (OSError, ValueError, EOFError, msgspec.MsgspecError):
                 continue
         return None
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

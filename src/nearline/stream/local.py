@@ -41,23 +41,25 @@ class LocalStream:
         pending: list[Item] = []
         for record in records:
             if record.event_type == DELETED:
-                self.world.catalog.put(pending)
+                self.world.catalog.follow(pending)
                 pending = []
                 self.world.catalog.withdraw(record.item_id)
             else:
                 pending.append(msgspec.json.decode(record.context, type=Item))
         if pending:
-            self.world.catalog.put(pending)
+            self.world.catalog.follow(pending)
         self.world.catalog.offset = first_offset + len(records)
 
     def restore(self, log: Log) -> int:
         """Bring state up to the log's end: newest snapshot, then lake and log; return events replayed."""
-        found = self.tenant.snapshots.newest(self.tenant.feature_set)
+        lake = self.tenant.lake
+        users, items = (max(log.end(topic), lake.end(topic)) for topic in ("user_events", "item_events"))
+        found = self.tenant.snapshots.newest(self.tenant.state_set, users, items)
         if found is not None:
             info, arrays = found
             self.world.state.load(arrays)
             self.world.catalog.sync()
-            self.world.catalog.put(info.items)
+            self.world.catalog.follow(info.items)
             self.world.catalog.offset = info.item_events
             self.duplicates.load(arrays)
         return self.follow(log)
@@ -82,7 +84,7 @@ class LocalStream:
         """Write a snapshot of this moment."""
         catalog = self.world.catalog
         info = SnapshotInfo(
-            self.tenant.feature_set, self.world.state.offset, catalog.offset, list(catalog.items.values())
+            self.tenant.state_set, self.world.state.offset, catalog.offset, list(catalog.items.values())
         )
         arrays: dict[str, Any] = self.world.state.dump() | self.duplicates.dump()
         self.tenant.snapshots.save(info, arrays)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 
@@ -19,6 +19,7 @@ from nearline.stream.local import LocalStream
 logger = logging.getLogger("nearline.writer")
 GROUP = 5_000
 """Records in one commit at most."""
+BROKEN = "the state could not follow the log; the server must start again"
 
 
 @dataclass(slots=True)
@@ -39,6 +40,7 @@ class Writer:
         stream: what is folded.
         clock: gives the time that duplicates are counted by.
         loop: where futures live.
+        broken: called on the loop when the state could not follow what is in the log; nothing is written after that.
         folded: called on the loop after each commit with (number of events, seconds since the oldest was submitted).
     """
 
@@ -49,11 +51,14 @@ class Writer:
         clock: Clock,
         loop: asyncio.AbstractEventLoop,
         folded: Callable[[int, float], None] = lambda n, seconds: None,
+        broken: Callable[[Exception], None] = lambda error: None,
     ) -> None:
         self._log, self._stream, self._clock, self._loop, self._folded = log, stream, clock, loop, folded
         self._queue: SimpleQueue[Submission | Callable[[], None] | None] = SimpleQueue()
+        self._broken, self.broken = broken, False
         self.pending = 0
         self.duplicates = 0
+        self.lost = 0
         self._thread = threading.Thread(target=self._work, name="nearline-writer", daemon=True)
         self._thread.start()
 
@@ -113,18 +118,15 @@ class Writer:
         offsets: dict[Topic, int] = {}
         counts: dict[Topic, int] = {}
         try:
+            if self.broken:
+                raise StoreUnavailableError(BROKEN)
             batches = {topic: [r for s in group if s.topic == topic for r in s.records] for topic in TOPICS}
             batches["user_events"] = self._fresh(batches["user_events"])
             batches = {topic: records for topic, records in batches.items() if records}
             firsts = self._log.append(batches) if batches else {}
             for topic, records in batches.items():
                 offsets[topic], counts[topic] = firsts[topic] + len(records), len(records)
-            if events := batches.get("user_events"):
-                ids = [r.event_id for r in events if r.event_id]
-                self._stream.duplicates.add(ids, self._clock.now())
-                self._stream.apply(firsts["user_events"], events)
-            if items := batches.get("item_events"):
-                self._stream.apply_items(firsts["item_events"], items)
+            self._follow(batches, firsts)
         except Exception as failure:
             if not isinstance(failure, StoreUnavailableError):
                 logger.exception("commit failed")
@@ -132,13 +134,28 @@ class Writer:
         offsets.setdefault("user_events", self._stream.world.state.offset)
         self._loop.call_soon_threadsafe(self._resolve, group, offsets, size, counts.get("user_events", 0), error)
 
+    def _follow(self, batches: Mapping[Topic, Sequence[Record]], firsts: Mapping[Topic, int]) -> None:
+        """Fold what is durable now. A failure leaves a state that is not the log's: only a restart mends it."""
+        try:
+            if events := batches.get("user_events"):
+                ids = [r.event_id for r in events if r.event_id]
+                self._stream.duplicates.add(ids, self._clock.now())
+                self._stream.apply(firsts["user_events"], events)
+            if items := batches.get("item_events"):
+                self._stream.apply_items(firsts["item_events"], items)
+        except Exception as failure:
+            logger.critical("the state could not follow the log", exc_info=failure)
+            self.broken = True
+            self._loop.call_soon_threadsafe(self._broken, failure)
+            raise StoreUnavailableError(BROKEN) from failure
+
     def _fresh(self, records: list[Record]) -> list[Record]:
         if not records:
             return records
         new = self._stream.duplicates.fresh([r.event_id for r in records], self._clock.now())
         if new.all():
             return records
-        self.duplicates += int((~new).sum())
+        self.duplicates += sum(1 for r, fine in zip(records, new.tolist(), strict=True) if r.event_id and not fine)
         return [record for record, fine in zip(records, new.tolist(), strict=True) if fine or not record.event_id]
 
     def _resolve(
@@ -147,7 +164,10 @@ class Writer:
         self.pending -= size
         for submission in group:
             future = submission.future
-            if future is None or future.done():
+            if future is None:
+                self.lost += len(submission.records) if error is not None else 0
+                continue
+            if future.done():
                 continue
             if error is not None:
                 future.set_exception(error)
