@@ -42,9 +42,7 @@ class Hiccups:
         """Return number, sum and longest in words."""
         held = [woke - due for due, woke in self.stalls]
         longest, whole = max(held, default=0.0) * 1e3, sum(held) * 1e3
-        return (
-            f"{len(held)} stalls over {STALL * 1e3:.0f} ms, {whole:.0f} ms in all, longest {longest:.1f} ms"
-        )
+        return f"{len(held)} stalls over {STALL * 1e3:.0f} ms, {whole:.0f} ms in all, longest {longest:.1f} ms"
 
     def spared(self, begun: Sequence[float], ended: Sequence[float]) -> list[bool]:
         """Return which of the requests, by monotonic begin and end, did not overlap a stall."""

@@ -125,7 +125,8 @@ def run(folder: Path, repeats: int, seconds: float, events: int = SHORT) -> list
                 tails.append(percentile(load.latencies, 0.99) * 1e3)
                 say(
                     f"{what}: {rates[-1]:,.0f} events/s, p99 {tails[-1]:.1f} ms, server uses {busy:.2f} "
-                    f"cores, {each:.1f} µs of them per event, {dict(load.words)}, {accepted:,.0f} accepted with the warming up"
+                    f"cores, {each:.1f} µs of them per event, "
+                    f"{dict(load.words)}, {accepted:,.0f} accepted with the warming up"
                 )
                 if set(load.words) != {"202"}:
                     say("WARNING: not every answer was 202")

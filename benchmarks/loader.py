@@ -163,9 +163,7 @@ def _pool(port: int, n: int) -> Iterator[_Pool]:
         pool.close()
 
 
-def closed_loop(
-    port: int, make: Make, connections: int, seconds: float, warm: float = 1.0, look: Look = status_of
-) -> Load:
+def closed_loop(port: int, make: Make, connections: int, seconds: float, warm: float = 1.0, look: Look = status_of) -> Load:
     """Ask again on each connection as soon as its answer is there.
 
     Args:

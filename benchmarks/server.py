@@ -48,9 +48,7 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def serving(
-    folder: Path, cores: set[int] | None = None, patience: float = 120.0, **settings: str
-) -> Iterator[Server]:
+def serving(folder: Path, cores: set[int] | None = None, patience: float = 120.0, **settings: str) -> Iterator[Server]:
     """Serve the application in a folder until the body ends.
 
     Args:

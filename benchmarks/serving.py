@@ -66,9 +66,7 @@ def purity(loads: list[Load]) -> tuple[float, Counter[str]]:
     return words["ranker"] / max(1, sum(words.values())), words
 
 
-def run(
-    folder: Path, repeats: int, seconds: float, share: float = 0.7, connections: int = CONNECTIONS
-) -> list[Row]:
+def run(folder: Path, repeats: int, seconds: float, share: float = 0.7, connections: int = CONNECTIONS) -> list[Row]:
     """Measure both rows."""
     bench = make(folder)
     bench = bench.copy(folder / "work-serving")
@@ -95,9 +93,7 @@ def run(
         rate, raw, clean, middle, tails = full.median * share, [], [], [], []
         for repeat in range(repeats):
             with hiccups((SERVER, LOADER)) as found:
-                load = open_loop(
-                    server.port, requests, rate, max(seconds, 5.0), look=served_from, seed=7 + repeat
-                )
+                load = open_loop(server.port, requests, rate, max(seconds, 5.0), look=served_from, seed=7 + repeat)
             late = load.latencies
             spared = found.spared(load.due, load.done)
             kept = [seconds for seconds, fine in zip(late, spared, strict=True) if fine]
@@ -117,8 +113,7 @@ def run(
         say(f"WARNING: not all lists are full ones: closed {pure:.2%}, open {pure_tail:.2%}")
     say(f"served from: closed {dict(words)}, open {dict(words_tail)}")
     tail = (
-        f"{spread(raw).text('.1f')} · {spread(clean).text('.1f')} ms; "
-        f"p50 {spread(middle).median:.1f} ms; {pure_tail:.2%} full"
+        f"{spread(raw).text('.1f')} · {spread(clean).text('.1f')} ms; p50 {spread(middle).median:.1f} ms; {pure_tail:.2%} full"
     )
     return [
         Row(

@@ -35,7 +35,8 @@ def run(folder: Path, repeats: int, seconds: float, diversity: float = 0.0) -> l
             words = dict(load.words)
             say(
                 f"similar: {load.rate:,.0f}/s, p99 {tail:.1f} ms, {words}, "
-                f"server's core {spent / (seconds + 1.0):.0%} busy, {spent / load.answered * 1e6:,.0f} µs of it each"
+                f"server's core {spent / (seconds + 1.0):.0%} busy, "
+                f"{spent / load.answered * 1e6:,.0f} µs of it each"
             )
             rates.append(load.rate)
     os.sched_setaffinity(0, before)

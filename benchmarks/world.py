@@ -147,6 +147,11 @@ def make(root: Path = DATA, items: int = ITEMS, users: int = USERS, days: int = 
         people = _People(tuple(some), tuple(item.item_id for item in dataset.items))
         done.write_bytes(msgspec.json.encode(people))
         say(f"shop: ready after {time.monotonic() - began:.0f} s in {folder}")
+    tenant = tenant_in(folder)
+    if tenant.releases.manifest(tenant.releases.current()).feature_set != tenant.feature_set:
+        say("shop: its release was made for other features; training again")
+        if not train(tenant, say).published:
+            raise SystemExit(f"the shop's release was refused; remove {folder} and begin again")
     people = msgspec.json.decode(done.read_bytes(), type=_People)
     return Bench(folder, folder / "data", people.users, people.items)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from nearline.app.sections import Settings, Train
 from nearline.batch.importers import load_dataset
 from nearline.embedded import evaluation
 from nearline.embedded.evaluation import Plan, app_source, evaluate
@@ -19,6 +21,7 @@ from nearline.embedded.systems import Listed
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "ml-100k"
 START = 1_700_000_000
+FAST = Settings(train=Train(examples=400))
 FIELDS = {
     "data", "protocol", "holdout", "through", "rules", "cases", "candidates", "hr@10", "ndcg@10", "recall@10",
     "precision@10", "mrr@10", "coverage", "gini", "hr@10_error", "lists_per_second", "p50_ms", "p99_ms",
@@ -33,9 +36,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("made")
     place = random.integers(0, 30, 240)
     rows = []
-    for step, user in enumerate(random.integers(0, 240, 6_000).tolist()):
+    for step, user in enumerate(random.integers(0, 240, 4_000).tolist()):
         taste = user % 8
-        rows.append((user, f"{taste}-{place[user] % 30:02}", START + step * 570, f"taste {taste}"))
+        rows.append((user, f"{taste}-{place[user] % 30:02}", START + step * 855, f"taste {taste}"))
         place[user] += 1 if random.random() < 0.8 else 2
     with (folder / "events.csv").open("w", newline="") as file:
         writer = csv.writer(file)
@@ -46,7 +49,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def command(*arguments: str | int | Path) -> subprocess.CompletedProcess[str]:
     line = [sys.executable, "-m", "nearline.cli", "evaluate", *map(str, arguments)]
-    return subprocess.run(line, capture_output=True, text=True, timeout=280)
+    environment = {**os.environ, "NEARLINE_TRAIN_EXAMPLES": str(FAST.train.examples)}
+    return subprocess.run(line, capture_output=True, text=True, timeout=280, env=environment)
 
 
 @pytest.mark.parametrize("protocol", ["A", "B", "C"])
@@ -62,7 +66,7 @@ def test_each_protocol_measures_through_the_api(data: Path, protocol: str, tmp_p
     assert found["users"] == 60
     assert 0 < found["cases"] < found["of_cases"]
     assert found["hr@10"] > 0.3, "ten of 240 items by chance are 0.04"
-    revealed = {"A": 240, "B": 0, "C": 600}[protocol]
+    revealed = {"A": 240, "B": 0, "C": 400}[protocol]
     assert revealed - 25 <= found["revealed_events"] <= revealed
     assert "[evaluation]\n" in (tmp_path / "kept" / "nearline.toml").read_text()
 
@@ -81,7 +85,7 @@ def test_offline_gives_the_very_lists_of_the_api(
     monkeypatch.setattr(evaluation, "walk", watched)
     for offline in (False, True):
         plan = Plan(data, "C", "validation", offline=offline, users=40)
-        evaluate(plan, tmp_path / str(offline))
+        evaluate(plan, tmp_path / str(offline), FAST)
     assert [one.items for one in lists["api"]] == [one.items for one in lists["offline"]]
     assert len({one.items for one in lists["api"]}) > 40
 
@@ -116,7 +120,7 @@ def test_streaming_pays_on_real_data(tmp_path: Path) -> None:
     found = {}
     for frozen in (False, True):
         plan = Plan(REAL, "C", "validation", frozen=frozen, users=60)
-        found[frozen] = evaluate(plan, tmp_path / str(frozen))
+        found[frozen] = evaluate(plan, tmp_path / str(frozen), FAST)
         assert found[frozen].degraded == {}
     assert found[False].cases == found[True].cases > 1_000
     gain = found[False].ndcg.mean - found[True].ndcg.mean

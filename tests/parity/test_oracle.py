@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from oracle import Card, Oracle, Raw
 
 from nearline.features.affinity import AffinityFold
-from nearline.features.history import HistoryFeature, newest_first
+from nearline.features.history import HistoryAgeFeature, HistoryFeature, newest_first
 from nearline.schema.candidates import F32, Candidates
 from nearline.schema.clock import DAY, HOUR, MINUTE
 from nearline.schema.components import Feature, ItemColumns, ReadContext
@@ -37,7 +37,8 @@ LATER = st.one_of(
 
 def under_test() -> list[Feature]:
     """A short history, so that its ring goes round."""
-    return [HistoryFeature(HISTORY) if feature.name == "history" else feature for feature in features()]
+    short = {"history": HistoryFeature(HISTORY), "history_age": HistoryAgeFeature(HISTORY)}
+    return [short.get(feature.name, feature) for feature in features()]
 
 
 FEATURES = under_test()

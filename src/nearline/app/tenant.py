@@ -21,7 +21,6 @@ from nearline.rerank.diversity import DiversityRule
 from nearline.schema.clock import DAY, HOUR, Clock, DataClock, WallClock
 from nearline.schema.components import Fold, Source, Stateful
 from nearline.schema.kinds import Kinds
-from nearline.sources.trending import TrendingSource
 from nearline.sources.als import AlsSource
 from nearline.sources.trending import TrendingSource
 from nearline.stores.catalog import Catalog

@@ -79,9 +79,8 @@ def impression_lessons(
         deepest = max((rank for rank, item in enumerate(shown.items) if item in acted), default=-1)
         if deepest < 0:
             continue
-        seen = [
-            item for rank, item in enumerate(shown.items) if item in acted or (item in touch.seen if touch.seen else rank <= deepest)
-        ]
+        looked_at = touch.seen or set(shown.items[: deepest + 1])
+        seen = [item for item in shown.items if item in acted or item in looked_at]
         outcomes = np.zeros((len(seen), len(kinds.outcomes)), np.float32)
         for row, item in enumerate(seen):
             if item not in touch.rejected:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from nearline.batch.replaying import Moment
 from nearline.pipeline.merge import retrieval_order
 from nearline.pipeline.pipeline import Pipeline
 from nearline.pipeline.run import Run
@@ -16,7 +17,6 @@ from nearline.schema.components import Examples, ReadContext
 from nearline.schema.event import Events
 from nearline.schema.kinds import Kinds
 from nearline.schema.query import Query
-from nearline.batch.replaying import Moment
 
 HARD, EASY = 30, 30
 """Passed-over candidates kept of a sampled list: the best by retrieval, and others drawn and weighted up."""

@@ -96,7 +96,8 @@ def _train(tenant: Tenant, log: Log, say: Say, split: TimeSplit | None) -> Outco
     ours, popularity = verdicts["release"], verdicts["popularity"]
     metrics = {name: verdict.metrics(len(items)) for name, verdict in verdicts.items()}
     for name, values in metrics.items():
-        say(f"  {name:<12} NDCG@10 {values['ndcg@10']:.4f}  recall@10 {values['recall@10']:.4f}  coverage {values['coverage']:.3f}")
+        shown = "  ".join(f"{metric} {values[metric]:.4f}" for metric in ("ndcg@10", "recall@10", "coverage"))
+        say(f"  {name:<12} {shown}")
     gates.append(finite_gate(np.concatenate(ours.scores) if ours.scores else np.empty(0, np.float32)))
     gates.append(_against("popularity", ours, popularity))
     compared = verdicts.get("in service")

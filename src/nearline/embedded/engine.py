@@ -27,8 +27,8 @@ from nearline.serving.similar import Similar, similar_items
 from nearline.serving.user_view import user_view
 from nearline.serving.worker import Worker
 from nearline.stores.archive import trim_archived
-from nearline.stores.releases import Release
 from nearline.stores.catalog import DELETED
+from nearline.stores.releases import Release
 from nearline.stream.local import LocalStream, expiry
 from nearline.stream.writer import Writer
 

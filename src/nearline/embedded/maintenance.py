@@ -45,4 +45,5 @@ def maintain(tenant: Tenant) -> str:
     finally:
         log.close()
     archived = sum(report.records.values())
-    return f"archived {archived:,} records, erased {erased:,} rows, expired {expired} files, snapshot at {stream.world.state.offset:,}"
+    done = f"archived {archived:,} records, erased {erased:,} rows, expired {expired} files"
+    return f"{done}, snapshot at {stream.world.state.offset:,}"

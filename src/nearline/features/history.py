@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -151,17 +151,41 @@ def _read(
 
 
 class HistoryFeature:
-    """Length of the history, how often the candidate is in it, and the hours since it was last touched."""
+    """Length of the history, and how often the candidate is in it."""
 
     name = "history"
-    columns = ("history_length", "history_times", "history_hours")
+    columns: tuple[str, ...] = ("history_length", "history_times")
     time_based = False
 
     def __init__(self, n: int = 50) -> None:
         self.folds: tuple[Fold, ...] = (HistoryFold(n),)
 
     def read(self, context: ReadContext, out: F32) -> None:
-        """Fill `[3, n] float32`."""
+        """Fill `[2, n] float32`."""
+        out[:] = _history(context)[:2]
+
+
+class HistoryAgeFeature:
+    """Hours since the candidate was last touched; NaN where it is not in the history."""
+
+    name = "history_age"
+    columns: tuple[str, ...] = ("history_hours",)
+    time_based = True
+
+    def __init__(self, n: int = 50) -> None:
+        self.folds: tuple[Fold, ...] = (HistoryFold(n),)
+
+    def read(self, context: ReadContext, out: F32) -> None:
+        """Fill `[1, n] float32`."""
+        out[:] = _history(context)[2:]
+
+
+def _history(context: ReadContext) -> F32:
+    items, found = context.user.memo.get("history", (None, None))
+    if found is None or items is not context.candidates.items:
         row = context.user.rows["history"][0]
         keys = context.columns.key[context.candidates.items]
-        _read(row["items"], row["seconds"], int(row["count"]), keys, context.query.now, out)
+        found = np.empty((3, len(keys)), np.float32)
+        _read(row["items"], row["seconds"], int(row["count"]), keys, context.query.now, found)
+        context.user.memo["history"] = context.candidates.items, found
+    return cast(F32, found)

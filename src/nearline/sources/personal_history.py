@@ -7,8 +7,8 @@ from typing import ClassVar
 import numpy as np
 
 from nearline.features.history import HistoryFold, recent_slots
-from nearline.schema.components import Arrays, FitData, Fold, Stateful, UserState, World
 from nearline.schema.candidates import Retrieved
+from nearline.schema.components import Arrays, FitData, Fold, Stateful, UserState, World
 from nearline.schema.query import Query
 
 
