@@ -58,6 +58,10 @@ port = {port}
 
 [storage]
 path = {path}
+
+[train]
+# A tenth of the default: the first release is there within a minute, and not quite as good.
+examples = 2000
 """
 
 

@@ -27,6 +27,10 @@ from nearline.schema.components import (
 )
 
 
+HEAD = 200
+"""Ranked candidates that rules get to see, at least."""
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One component's turn. A core step can't be skipped; `wanted` says whether there is anything to do.
@@ -222,7 +226,7 @@ class Pipeline:
             matrix = run.matrix
             if matrix is None or matrix.shape[1] != len(run.candidates):
                 raise ValueError("no features to rank by")
-            for feature, rows in self.features:
+            for feature, rows in self.features if run.missing else ():
                 if f"feature:{feature.name}" in run.missing:
                     matrix[rows] = np.nan
             run.exact = run.version % 2 == 0 and run.version == self.world.version
@@ -235,6 +239,9 @@ class Pipeline:
             # A score that is not finite sinks and never reaches a client.
             scores = np.nan_to_num(scores, nan=-1e30, posinf=-1e30, neginf=-1e30)
             order = np.argsort(-scores, kind="stable")
+            if run.query.limits:
+                # Rules look at the head; evaluation, which runs without limits, at every candidate.
+                order = order[: max(HEAD, 10 * run.query.page_size)]
             if run.abandoned:
                 return
             run.served_from = served_from

@@ -169,6 +169,10 @@ class Worker:
             # What core steps make is needed, and making it again does no harm.
             fork = run.fork()
             fork.step = place if step.core else place + 1
+            # What hung costs itself alone: the rest of its stage gets the slice again, as long as the total lasts.
+            now = time.monotonic()
+            fork.times[fork.stage] = fork.times.get(fork.stage, 0.0) + now - fork.stage_started
+            fork.stage_started = now
             self._stuck[self._turn] = step.name
             self._turn += 1
             job.pipeline.breakers.hangs(step.name)
