@@ -28,7 +28,7 @@ GOLDEN = {
     "fold.item_totals": "8e6d30c2cfa024d9dddfe7e59ebf602cc5dc901d48577fdad6b8e90228915045",
     "fold.item_counts_7d": "cd795193d61ae9374abe3f31b00e9d3a048d82f4d839b25863239cee0e5cbc1f",
     "fold.last_items": "e2f0ae787ba8835029910339f0abcaea92b36e70dec6c343c93b4ee437e58fd9",
-    "fold.popularity": "020e52cda70d3dd3bff2f70082d170241a1cde5959fcc3d053a2587531edaea3",
+    "fold.popularity": "4a892bd32782cb8a9e559e25407267a82421c5c66cd92fa9371450abddbe876d",
     "fold.session": "b8d58a0cb8f30908dc563d57d4bf177a40bb44b25edf409ecacf1128ebe1d1e2",
     "fold.time_since": "1e89c67f9be0747248baf0a0612bf4a5793630a01bd8296f8e2dcc4e8f3e9f95",
     "fold.user_totals": "192590f379da9c1bbfafcf8e66fe1f0bdfa2af407285e655cf4d9c736bbce042",

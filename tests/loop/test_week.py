@@ -108,7 +108,7 @@ def test_a_week_of_the_loop(tmp_path: Path) -> None:
         storage=Storage(path=str(tmp_path), durability="relaxed"),
         # Nothing is ever late here: what is looked at is what is learned.
         budget=Budget(20_000, 20_000, 20_000, 20_000, 20_000),
-        train=Train(every="", days=14, evaluate_days=3, examples=1_500, embeddings=16),
+        train=Train(every="", days=14, evaluate_days=4, examples=1_500, embeddings=16),
         impressions=Impressions(features=True),
     )
 
@@ -156,7 +156,7 @@ def test_a_week_of_the_loop(tmp_path: Path) -> None:
         page_errors = 0
         for day in range(7):
             report = drive(
-                "", world, 1, start_ms=world.end_ms + day * DAY, page_size=10, run=day, rate=0.6, client=client
+                "", world, 1, start_ms=world.end_ms + day * DAY, page_size=10, run=day, rate=1.0, client=client
             )
             page_errors += report.errors
             assert report.lists > 0

@@ -108,8 +108,8 @@ class Oracle:
 
         def decayed(half_life: float) -> Column:
             def column(card: Card) -> float:
-                width, out = 2 * HOUR, 0.0
-                for e in in_window([e for e in of(card) if e.role != Role.EXPOSURE], width, 36, now):
+                width, out = 4 * HOUR, 0.0
+                for e in in_window([e for e in of(card) if e.role != Role.EXPOSURE], width, 18, now):
                     end = (e.ts // width + 1) * width
                     out += e.weight // 10 * 0.5 ** (max(0, now - end) / HOUR / half_life)
                 return out
@@ -129,7 +129,7 @@ class Oracle:
             **{f"item_{r.name.lower()}s_7d": week_count(r) for r in COUNTED},
             "item_ctr_7d": ctr,
             "item_cvr_7d": cvr,
-            **{f"popularity_{hours}h": decayed(hours) for hours in (2, 8, 24)},
+            **{f"popularity_{hours}h": decayed(hours) for hours in (4, 12, 24)},
             "item_touches": total(*COUNTED[1:]),
             "item_clicks": total(Role.CLICK),
             "item_intents": total(Role.INTENT),

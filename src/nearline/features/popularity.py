@@ -1,4 +1,4 @@
-"""Popularity: weighted events of an item in tiles of two hours over three days, decayed when read."""
+"""Popularity: weighted events of an item in tiles of four hours over three days, decayed when read."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from nearline.schema.event import EVENT, Events, Role
 from nearline.schema.kernel import f4, f8, i4, i8, kernel, record
 
 EXPOSURE = int(Role.EXPOSURE)
-WIDTH, TILES = 2 * HOUR, 36
-HALF_LIVES = (2.0, 8.0, 24.0)
+WIDTH, TILES = 4 * HOUR, 18
+HALF_LIVES = (4.0, 12.0, 24.0)
 """Hours."""
 POPULARITY: np.dtype[np.void] = np.dtype([("head", "<i4"), ("tiles", "<i8", (TILES,))])
 """head: newest tile, 0 for none; tiles: hundredths of the event weights, a ring."""
@@ -43,7 +43,7 @@ def _update(heads: I32, tiles: NDArray[np.int64], slots: I32, events: Events, wi
 
 
 class PopularityFold:
-    """Weighted events by tile of two hours (292 bytes); commutative."""
+    """Weighted events by tile of four hours (148 bytes); commutative."""
 
     name = "popularity"
     entity: Entity = "item"
@@ -99,10 +99,10 @@ HALVES = np.asarray(HALF_LIVES, np.float64)
 
 
 class PopularityFeature:
-    """An item's popularity now, decayed with half-lives of 2, 8 and 24 hours."""
+    """An item's popularity now, decayed with half-lives of 4, 12 and 24 hours."""
 
     name = "popularity"
-    columns = ("popularity_2h", "popularity_8h", "popularity_24h")
+    columns = ("popularity_4h", "popularity_12h", "popularity_24h")
     time_based = True
 
     def __init__(self) -> None:

@@ -34,6 +34,10 @@ class Breakers:
         self._count[name] = self.failures - 1
         return False
 
+    def shut(self) -> set[str]:
+        """Return the components that are skipped now or hold a thread."""
+        return set(self._until) | {name for name, threads in self._stuck.items() if threads}
+
     def failed(self, name: str) -> None:
         """Count a failure."""
         self._count[name] = count = self._count.get(name, 0) + 1

@@ -145,6 +145,11 @@ class Pipeline:
         run.times[run.stage] = run.times.get(run.stage, 0.0) + time.monotonic() - run.stage_started
         return True
 
+    def slice_of(self, place: int) -> float:
+        """Return the seconds that the step at a place may take: its stage's, for a filter those of a rule."""
+        step = self.steps[min(place, len(self.steps) - 1)]
+        return self.limits.rules if step.stage == "merge" and not step.core else self.limits.of(step.stage)
+
     def _note(self, run: Run, name: str, error: Exception) -> None:
         if run.abandoned:
             return

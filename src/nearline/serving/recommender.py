@@ -46,7 +46,7 @@ class Recommender:
         user = run.user or self.world.hydrate(query.visitor, query.now)
         fell_back = ranked is None or len(ranked.scores) == 0
         if ranked is None or fell_back:
-            ranked, served_from = self.fallback.ranked(query, user, run.missing)
+            ranked, served_from = self.fallback.ranked(query, user, pipeline.breakers.shut().union(run.missing))
         elif query.limits:
             self.fallback.remember(query.visitor, ranked, query.page_size, run.offset)
         n = min(query.page_size, len(ranked.scores))

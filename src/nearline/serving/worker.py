@@ -137,7 +137,7 @@ class Worker:
         if active is not None and active.run.query.limits:
             run, limits = active.run, active.pipeline.limits
             place, started = run.step, run.step_started
-            if started and now - started > limits.patience * limits.of(run.stage):
+            if started and now - started > limits.patience * active.pipeline.slice_of(place):
                 # Seen twice: after a stall of the whole process the first look finds innocent steps.
                 if self._suspect == started:
                     self._abandon(active, place, started)
@@ -148,9 +148,11 @@ class Worker:
 
     def _give_up(self, job: Job) -> None:
         """Answer from what is there; the thread, where it is on this run, drops it after its step."""
-        run, steps = job.run, job.pipeline.steps
+        # What it waits for: its own step under way, or where it has not begun, that of the run before it.
+        active = self._active or job
+        run, steps = active.run, active.pipeline.steps
         place, begun = run.step, run.step_started > 0
-        so_far = run.fork()
+        so_far = job.run.fork()
         if begun and place < len(steps) and not steps[place].core:
             so_far.missing.append(steps[place].name)
         self._waiting.pop(id(job), None)

@@ -48,7 +48,8 @@ class MemoryState:
         history_ttl: int = 400 * DAY,
     ) -> None:
         self.folds: dict[str, Fold] = {fold.name: fold for fold in folds}
-        self.stateful: dict[str, Stateful] = {part.name: part for part in stateful}
+        # Sources that ask one table differently share it: the first of a name is kept.
+        self.stateful: dict[str, Stateful] = {part.name: part for part in reversed(stateful)}
         self.hot_ttl, self.history_ttl = hot_ttl, history_ttl
         self.users, self.items = KeyIndex(), KeyIndex()
         self.offset = 0
