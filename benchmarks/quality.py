@@ -66,9 +66,7 @@ def measure(part: Part, folder: Path, holdout: str, users: int) -> dict[str, Any
     return found
 
 
-def measured(
-    folder: Path, holdout: str, users: int, only: Sequence[str] = ()
-) -> Iterator[tuple[Part, dict[str, Any] | None]]:
+def measured(folder: Path, holdout: str, users: int, only: Sequence[str] = ()) -> Iterator[tuple[Part, dict[str, Any] | None]]:
     """Yield each part with what it came to."""
     for part in PARTS:
         if only and part.data not in only:
@@ -83,10 +81,7 @@ def line(part: Part, found: dict[str, Any] | None) -> str:
     """Return a line of the table."""
     if found is None:
         return " | ".join([f"| {part.name()}", "failed", *[""] * (len(HEAD) - 2)]) + " |"
-    means = [
-        f"{found[name]:.4f} ± {found[f'{name}_error']:.4f}"
-        for name in ("hr@10", "ndcg@10", "recall@10", "precision@10")
-    ]
+    means = [f"{found[name]:.4f} ± {found[f'{name}_error']:.4f}" for name in ("hr@10", "ndcg@10", "recall@10", "precision@10")]
     some = f"{found['cases']:,}"
     cells = [
         part.name(),
@@ -115,9 +110,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
     parser.add_argument("--data", type=Path, default=DATA, help="folder that holds the folders of data")
     parser.add_argument("--users", type=int, default=0, help="ask about so many users only; 0: all")
-    parser.add_argument(
-        "--holdout", choices=["test", "validation"], default="test", help="the part asked about"
-    )
+    parser.add_argument("--holdout", choices=["test", "validation"], default="test", help="the part asked about")
     parser.add_argument("--only", nargs="*", default=[], help="names of folders, such as ml-100k")
     chosen = parser.parse_args()
     lines = [f"| {' | '.join(HEAD)} |", "|" + " --- |" * len(HEAD)]

@@ -73,7 +73,9 @@ def test_a_copy_of_the_folder_serves_the_same_lists_elsewhere(tmp_path: Path, se
         assert replayed(there) == 0, "the snapshot was not used"
         assert lists(there) == ours
         # What the original had taken, the copy knows as taken.
-        _, taken, _ = there.ask("POST", "/v1/events", [{"user_id": "u0", "item_id": "i1", "event_type": "click", "event_id": "e0-1"}])
+        _, taken, _ = there.ask(
+            "POST", "/v1/events", [{"user_id": "u0", "item_id": "i1", "event_type": "click", "event_id": "e0-1"}]
+        )
         assert taken["offset"] == USERS * 15
         assert there.stop() in (0, -15)
 
@@ -86,10 +88,7 @@ def test_sigterm_answers_what_is_under_way_and_a_restart_resumes(tmp_path: Path,
     assert server.process is not None
     # A request of which half has arrived when the signal comes.
     body = json.dumps([{"user_id": "late", "item_id": "i7", "event_type": "click", "event_id": "late"}]).encode()
-    head = (
-        b"POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-        b"Content-Length: %d\r\n\r\n" % len(body)
-    )
+    head = b"POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
     with socket.create_connection(("127.0.0.1", server.port), 30) as connection:
         connection.sendall(head + body[:10])
         time.sleep(0.3)

@@ -55,9 +55,7 @@ def command(*arguments: str | int | Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("protocol", ["A", "B", "C"])
 def test_each_protocol_measures_through_the_api(data: Path, protocol: str, tmp_path: Path) -> None:
-    done = command(
-        "--data", data, "--protocol", protocol, "--json", "--users", 60, "--keep", tmp_path / "kept"
-    )
+    done = command("--data", data, "--protocol", protocol, "--json", "--users", 60, "--keep", tmp_path / "kept")
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
     assert found.keys() >= FIELDS
@@ -71,9 +69,7 @@ def test_each_protocol_measures_through_the_api(data: Path, protocol: str, tmp_p
     assert "[evaluation]\n" in (tmp_path / "kept" / "nearline.toml").read_text()
 
 
-def test_offline_gives_the_very_lists_of_the_api(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_offline_gives_the_very_lists_of_the_api(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lists: dict[str, list[Listed]] = {}
     walk = evaluation.walk
 

@@ -36,9 +36,7 @@ class Server:
         prelude: Python that the process runs first.
     """
 
-    def __init__(
-        self, folder: Path, settings: Mapping[str, object] | None = None, app: str = APP, prelude: str = ""
-    ) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, object] | None = None, app: str = APP, prelude: str = "") -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.app, self.prelude = folder, folder / "app.py", prelude
         self.app.write_text(app)
@@ -108,9 +106,7 @@ class Server:
         assert status == 0, said
         return said
 
-    def ask(
-        self, method: str, path: str, body: object = None, timeout: float = 30.0
-    ) -> tuple[int, Any, Mapping[str, str]]:
+    def ask(self, method: str, path: str, body: object = None, timeout: float = 30.0) -> tuple[int, Any, Mapping[str, str]]:
         """Send one request on a connection of its own; return status, JSON and headers."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         try:

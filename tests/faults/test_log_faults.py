@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,8 @@ import pytest
 from server_process import Server, items
 
 from nearline.app.definition import App
-from nearline.app.sections import Settings, Storage
 from nearline.app.sections import Server as ServerSettings
+from nearline.app.sections import Settings, Storage
 from nearline.app.tenant import Tenant
 from nearline.embedded.engine import Engine
 from nearline.serving.metrics import Metrics
@@ -108,13 +108,14 @@ def test_a_full_disk_refuses_and_loses_nothing(tmp_path: Path, folder: list[Serv
     folder.append(server)
     server.start()
     assert server.ask("POST", "/v1/items", items(20))[0] == 200
-    done, status, headers = 0, 202, {}
+    done, status = 0, 202
+    headers: Mapping[str, str] = {}
     while status == 202 and done < 4_000:
         status, _, headers = server.ask("POST", "/v1/events", events(done, 100, 2_000))
         done += 100 if status == 202 else 0
     assert status == 503, "the disk never filled"
     assert int(headers["retry-after"]) >= 1
-    assert 0 < done
+    assert done > 0
     assert offsets(server) == {"state": done, "log": done}
     assert server.ask("POST", "/v1/events", events(done, 100, 2_000))[0] == 503
     assert server.ask("GET", "/v1/recommendations?user_id=u")[0] == 200

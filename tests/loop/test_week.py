@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Coroutine, MutableMapping
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -79,7 +79,7 @@ class InProcess(Client):
         self.loop.close()
 
     async def _ask(self, method: str, path: str, body: bytes) -> Answer:
-        url, sent = urlsplit(path), list[dict[str, Any]]()
+        url, sent = urlsplit(path), list[MutableMapping[str, Any]]()
         scope = {
             "type": "http", "method": method, "path": url.path, "query_string": url.query.encode(),
             "headers": [(b"content-type", b"application/json")],
@@ -88,7 +88,7 @@ class InProcess(Client):
         async def receive() -> dict[str, Any]:
             return {"type": "http.request", "body": body}
 
-        async def send(message: dict[str, Any]) -> None:
+        async def send(message: MutableMapping[str, Any]) -> None:
             sent.append(message)
 
         began = time.perf_counter()
@@ -126,9 +126,7 @@ def test_a_week_of_the_loop(tmp_path: Path) -> None:
         return client.do(engine.recommend(Query(key(user), clock.now(), user_id=user, page_size=10, log=log)))
 
     def tell(user: str, kind: str, item: str, **more: Any) -> None:
-        body = msgspec.json.encode(
-            [{"user_id": user, "event_type": kind, "item_id": item, "timestamp": clock.now(), **more}]
-        )
+        body = msgspec.json.encode([{"user_id": user, "event_type": kind, "item_id": item, "timestamp": clock.now(), **more}])
         assert client.post("/v1/events", body).status == 202
 
     try:
@@ -155,9 +153,7 @@ def test_a_week_of_the_loop(tmp_path: Path) -> None:
         # A week of visitors; half of it is archived meanwhile.
         page_errors = 0
         for day in range(7):
-            report = drive(
-                "", world, 1, start_ms=world.end_ms + day * DAY, page_size=10, run=day, rate=1.0, client=client
-            )
+            report = drive("", world, 1, start_ms=world.end_ms + day * DAY, page_size=10, run=day, rate=1.0, client=client)
             page_errors += report.errors
             assert report.lists > 0
             if day == 3:

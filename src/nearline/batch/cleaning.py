@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from nearline.schema.clock import HOUR
-from nearline.schema.event import Events
+from nearline.schema.clock import HOUR, MINUTE
+from nearline.schema.event import Events, Role
 from nearline.schema.kinds import ERASED
 
 MOST_PER_HOUR = 300
 """Events of one visitor in one hour above which he is taken for a bot."""
+MOST_PER_MINUTE = 60
+"""Views and clicks of one visitor in one minute above which he is taken for a bot; lists of ratings are no such."""
 
 
 def erased(events: Events) -> NDArray[np.bool_]:
@@ -48,11 +50,25 @@ def clean(events: Events, order_only: bool) -> tuple[Events, dict[str, int]]:
     events = events[named]
     if not order_only and len(events):
         users, place = np.unique(events["user"], return_inverse=True)
-        hour = (events["ts"] // HOUR).astype(np.int64)
-        slot, count = np.unique(place * (hour.max() - hour.min() + 1) + hour - hour.min(), return_counts=True)
-        busiest = np.zeros(len(users), np.int64)
-        np.maximum.at(busiest, slot // (hour.max() - hour.min() + 1), count)
-        bots = busiest > MOST_PER_HOUR
+        opens = ((events["role"] == Role.VIEW) | (events["role"] == Role.CLICK)) & (events["rating"] == 0)
+        bots = _busiest(place, events["ts"] // HOUR, len(users)) > MOST_PER_HOUR
+        bots |= _busiest(place[opens], events["ts"][opens] // MINUTE, len(users)) > MOST_PER_MINUTE
         dropped["bots"] = int(bots[place].sum())
         events = events[~bots[place]]
     return events, {reason: n for reason, n in dropped.items() if n}
+
+
+def _busiest(place: NDArray[np.int64], period: NDArray[np.int64], visitors: int) -> NDArray[np.int64]:
+    """Return the most events that each visitor has in one period, `[visitors] int64`.
+
+    Args:
+        place: `[n]`, whose each event is.
+        period: `[n]`, the number of the hour or minute it is in.
+        visitors: how many there are.
+    """
+    busiest = np.zeros(visitors, np.int64)
+    if len(place):
+        first, width = int(period.min()), int(period.max() - period.min()) + 1
+        slot, count = np.unique(place * width + period - first, return_counts=True)
+        np.maximum.at(busiest, slot // width, count)
+    return busiest

@@ -41,33 +41,19 @@ class _Switch(StrEnum):
 
 def register(cli: typer.Typer) -> None:
     """Add the command."""
-    cli.command(help="Measure quality on real data. Example: nearline evaluate --data ml-100k --protocol C")(
-        evaluate
-    )
+    cli.command(help="Measure quality on real data. Example: nearline evaluate --data ml-100k --protocol C")(evaluate)
 
 
 def evaluate(
     data: Annotated[Path, typer.Option(help="A folder or file that `nearline import` knows.")],
-    protocol: Annotated[
-        _Protocol, typer.Option(help="A: leave one out. B: one point in time. C: next event.")
-    ],
-    holdout: Annotated[
-        _Holdout, typer.Option(help="The part asked about; tune on validation only.")
-    ] = _Holdout.TEST,
-    rules: Annotated[
-        _Switch, typer.Option(help="Diversity and the cap per category; filters stay.")
-    ] = _Switch.ON,
+    protocol: Annotated[_Protocol, typer.Option(help="A: leave one out. B: one point in time. C: next event.")],
+    holdout: Annotated[_Holdout, typer.Option(help="The part asked about; tune on validation only.")] = _Holdout.TEST,
+    rules: Annotated[_Switch, typer.Option(help="Diversity and the cap per category; filters stay.")] = _Switch.ON,
     frozen: Annotated[bool, typer.Option("--frozen", help="C: stream nothing in after the split.")] = False,
-    offline: Annotated[
-        bool, typer.Option("--offline", help="No server: the same engine in this process.")
-    ] = False,
-    users: Annotated[
-        int, typer.Option(help="Ask about so many users only, drawn by seed; 0: all.", min=0)
-    ] = 0,
+    offline: Annotated[bool, typer.Option("--offline", help="No server: the same engine in this process.")] = False,
+    users: Annotated[int, typer.Option(help="Ask about so many users only, drawn by seed; 0: all.", min=0)] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    keep: Annotated[
-        Path | None, typer.Option(help="Keep the tenant in this folder, which must be new.")
-    ] = None,
+    keep: Annotated[Path | None, typer.Option(help="Keep the tenant in this folder, which must be new.")] = None,
     config: Config = None,
 ) -> None:
     """Train on what is known, ask a server as a client would; exit code 1 if any list was degraded."""

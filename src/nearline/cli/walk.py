@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import msgspec
-from rich.console import Console, Group, RenderableType
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
@@ -18,6 +19,8 @@ from nearline.schema.errors import NearlineError
 from nearline.sim.client import Client
 
 PLACES = 10
+PERSONAL = 4
+"""Places of a list that do not just trend, from which it is worth showing."""
 PATIENCE = 30.0
 """Seconds to wait for the server's first answer."""
 
@@ -25,6 +28,7 @@ PATIENCE = 30.0
 class Why(msgspec.Struct, frozen=True):
     """The part of an explanation that a person reads."""
 
+    type: str = ""
     reason: str = ""
 
 
@@ -69,7 +73,7 @@ class Walk:
 
     Attributes:
         user_id: who asked.
-        recent: titles of what he did last.
+        likes: categories that the user prefers, the first ones.
         clicked: the item he clicked.
         before, after: the lists.
         durable_ms: from sending the click to the 202.
@@ -78,7 +82,7 @@ class Walk:
     """
 
     user_id: str
-    recent: list[str]
+    likes: list[str]
     clicked: Place
     before: Listed
     after: Listed
@@ -92,7 +96,7 @@ def walk(base_url: str, users: Sequence[str], api_key: str = "") -> Walk:
 
     Args:
         base_url: of the server, which may still be starting.
-        users: the first whose list is full is taken.
+        users: the first whose list is personal is taken.
         api_key: sent where the server asks for one.
 
     Raises:
@@ -103,14 +107,15 @@ def walk(base_url: str, users: Sequence[str], api_key: str = "") -> Walk:
         api.wait()
         for user_id in users:
             before = api.recommend(user_id)
-            if len(before.items) == PLACES:
+            if sum(place.explanation.type != "trending" for place in before.items) >= PERSONAL:
                 break
+        else:
+            before = api.recommend(user_id := users[0])
         if not before.items:
             raise NearlineError("recommendations", user_id, "the server has no items: import some first")
         trending = api.get("/v1/trending?limit=100", Listed).items
-        names = {place.item_id: place.name for place in (*trending, *before.items)}
-        recent, liked = api.tastes(user_id, names)
-        clicked = pick(before.items, trending, liked)
+        likes = api.likes(user_id)
+        clicked = pick(before.items, trending, likes)
         sent = time.perf_counter()
         taken = api.click(user_id, clicked.item_id)
         durable = time.perf_counter()
@@ -123,10 +128,10 @@ def walk(base_url: str, users: Sequence[str], api_key: str = "") -> Walk:
     finally:
         api.close()
     times = (1e3 * (durable - sent), 1e3 * (done - sent), 1e3 * (done - asked))
-    return Walk(user_id, recent, clicked, before, after, *times)
+    return Walk(user_id, likes[:3], clicked, before, after, *times)
 
 
-def pick(shown: Sequence[Place], trending: Sequence[Place], liked: set[str]) -> Place:
+def pick(shown: Sequence[Place], trending: Sequence[Place], liked: Sequence[str]) -> Place:
     """Return what to click: the most popular item that is not in the list, of a category as foreign to it as there is.
 
     Args:
@@ -136,7 +141,7 @@ def pick(shown: Sequence[Place], trending: Sequence[Place], liked: set[str]) -> 
     """
     there = {place.item_id for place in shown}
     others = [place for place in trending if place.item_id not in there] or list(shown[-1:])
-    known = {place.metadata.category for place in shown} | liked
+    known = {place.metadata.category for place in shown} | set(liked)
     roots = {category.split(" > ")[0] for category in known}
     for strange in (
         lambda place: place.metadata.category.split(" > ")[0] not in roots,
@@ -173,16 +178,14 @@ class _Api:
         found: Listed = self.get(f"/v1/recommendations?{urlencode({'user_id': user_id, 'page_size': PLACES})}", Listed)
         return found
 
-    def tastes(self, user_id: str, names: dict[str, str]) -> tuple[list[str], set[str]]:
-        """Return the titles of what a user did last, where known, and the categories he prefers."""
+    def likes(self, user_id: str) -> list[str]:
+        """Return the categories that a user prefers, the first one most."""
         path = f"/v1/users/{quote(user_id, safe='')}"
         answer = self._client.get(path)
         if answer.status == 404:
-            return [], set()
+            return []
         state = self._read(path, answer, dict[str, Any])
-        recent = dict.fromkeys(view["item_id"] for view in state.get("recent_views", ()))
-        liked = {found["name"] for found in state.get("preferences", {}).get("categories", ())}
-        return [names.get(item_id, item_id) for item_id in recent][:3], liked
+        return [found["name"] for found in state.get("preferences", {}).get("categories", ())]
 
     def click(self, user_id: str, item_id: str) -> Taken:
         """Send a click; return when it is durable."""
@@ -200,39 +203,52 @@ class _Api:
 
 def tell(found: Walk, base_url: str, out: Console) -> None:
     """Print a walk: both lists with what moved and why, the times, and how to do it by hand."""
+    likes = ", ".join(category.split(" > ")[-1] for category in found.likes)
     out.print()
-    out.print(f"[bold]1.[/] The list of user [bold]{escape(found.user_id)}[/], as it was"
-              f" (release {escape(found.before.model_version)}).")  # fmt: skip
-    clicked = found.clicked.metadata.category
-    category = f" [dim]({escape(clicked)})[/]" if clicked else ""
-    out.print(f"[bold]2.[/] He clicks [bold]{escape(found.clicked.name)}[/]{category}.")
-    out.print("[bold]3.[/] The list he gets next:")
-    out.print(compare(found.before.items, found.after.items))
     out.print(
-        f"The click was on disk after [bold]{found.durable_ms:.1f} ms[/], and in the list after"
-        f" [bold]{found.shown_ms:.1f} ms[/] (the list itself took {found.list_ms:.1f} ms). Nothing was trained for it."
+        f"[bold]1.[/] User [bold]{escape(found.user_id)}[/]{f', who likes {escape(likes)},' if likes else ''} asks for a list."
     )
-    out.print()
-    out.print(by_hand(found.user_id, found.clicked.item_id, base_url))
+    category = found.clicked.metadata.category
+    out.print(
+        f"[bold]2.[/] Then comes a click on [bold]{escape(found.clicked.name)}[/]"
+        f"{f', {escape(category)}' if category else ''}."
+    )
+    out.print("[bold]3.[/] And the same request again:\n")
+    out.print(compare(found.before.items, found.after.items, out.width))
+    out.print(
+        f"\nThe click was on disk after [bold]{found.durable_ms:.1f} ms[/] and in the next list after"
+        f" [bold]{found.shown_ms:.1f} ms[/]; that list took {found.list_ms:.1f} ms."
+    )
+    out.print("\n[bold]The same by hand:[/]")
+    for line in by_hand(found.user_id, found.clicked.item_id, base_url):
+        out.print(f"  {line}", markup=False, soft_wrap=True)
+    out.print(f"All endpoints: {base_url}/docs")
 
 
-def compare(before: Sequence[Place], after: Sequence[Place]) -> Table:
-    """Return both lists side by side: what is new, what went up or down, and why it is there."""
+def compare(before: Sequence[Place], after: Sequence[Place], width: int = 80) -> Table:
+    """Return both lists side by side: what is new, what went up or down, and why it is there.
+
+    Args:
+        before: the first list.
+        after: the second.
+        width: characters that the table may take.
+    """
     was = {place.item_id: rank for rank, place in enumerate(before, 1)}
     now = {place.item_id for place in after}
-    table = Table(box=None, padding=(0, 1), expand=False)
-    table.add_column("", justify="right", style="dim", no_wrap=True)
-    table.add_column("before", overflow="ellipsis", no_wrap=True, max_width=28)
-    table.add_column("", justify="right", no_wrap=True)
-    table.add_column("after the click", overflow="ellipsis", no_wrap=True, max_width=28)
-    table.add_column("why", overflow="ellipsis", no_wrap=True, max_width=44)
+    title = max(16, min(30, (width - 14) // 3))
+    table = Table(box=None, padding=(0, 1, 0, 0))
+    table.add_column("", justify="right", style="dim", width=2)
+    table.add_column("before", overflow="ellipsis", no_wrap=True, width=title)
+    table.add_column("", justify="right", width=3)
+    table.add_column("after", overflow="ellipsis", no_wrap=True, width=title)
+    table.add_column("why", overflow="ellipsis", no_wrap=True, width=max(16, min(44, width - 14 - 2 * title)))
     for rank in range(1, max(len(before), len(after)) + 1):
         old = before[rank - 1] if rank <= len(before) else None
         new = after[rank - 1] if rank <= len(after) else None
-        left: RenderableType = "" if old is None else Text(old.name, style="" if old.item_id in now else "dim strike")
+        left = Text("") if old is None else Text(old.name, style="" if old.item_id in now else "dim")
         moved, style = ("", "") if new is None else movement(was.get(new.item_id), rank)
-        right = "" if new is None else Text(new.name, style=style)
-        why = "" if new is None else Text(new.explanation.reason, style="dim")
+        right = Text("" if new is None else new.name, style=style)
+        why = Text("" if new is None else new.explanation.reason, style="dim")
         table.add_row(str(rank), left, Text(moved, style=style), right, why)
     return table
 
@@ -246,14 +262,11 @@ def movement(was: int | None, rank: int) -> tuple[str, str]:
     return (f"↑{was - rank}", "green") if was > rank else (f"↓{rank - was}", "yellow")
 
 
-def by_hand(user_id: str, item_id: str, base_url: str) -> RenderableType:
-    """Return the commands that do the same, and where the documentation is."""
+def by_hand(user_id: str, item_id: str, base_url: str) -> tuple[str, str]:
+    """Return the commands that do the same in a shell."""
     event = msgspec.json.encode({"user_id": user_id, "event_type": "click", "item_id": item_id}).decode()
     asked = urlencode({"user_id": user_id, "page_size": PLACES})
-    lines = (
-        f"curl '{base_url}/v1/recommendations?{asked}'",
-        f"curl '{base_url}/v1/events' -d '{event.replace(chr(39), chr(92) + 'u0027')}'",
+    return (
+        f"curl {shlex.quote(f'{base_url}/v1/recommendations?{asked}')}",
+        f"curl {base_url}/v1/events -H 'Content-Type: application/json' -d {shlex.quote(event)}",
     )
-    title = Text("The same by hand:", style="bold")
-    return Group(title, *(Text("  " + line, overflow="ignore", no_wrap=True) for line in lines),
-                 Text(f"All endpoints: {base_url}/docs"))  # fmt: skip

@@ -152,9 +152,7 @@ class Engine:
         """
         self.catalog.check(items)
         now = self.clock.now()
-        records = [
-            Record("", "put", "", item.item_id, now, now, context=msgspec.json.encode(item).decode()) for item in items
-        ]
+        records = [Record("", "put", "", item.item_id, now, now, context=msgspec.json.encode(item).decode()) for item in items]
         return await self._writer.submit("item_events", records)
 
     async def delete_item(self, item_id: str) -> bool:

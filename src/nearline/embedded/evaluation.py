@@ -140,9 +140,7 @@ def app_source(dataset: Dataset) -> str:
     for ever.
     """
     kinds = [
-        msgspec.structs.replace(
-            WELL_KNOWN.get(name, EventType(name)), outcome=name == dataset.positive, suppresses=FOREVER
-        )
+        msgspec.structs.replace(WELL_KNOWN.get(name, EventType(name)), outcome=name == dataset.positive, suppresses=FOREVER)
         for name in dataset.events["event_type"].unique().to_pylist()
     ]
     lines = "".join(f"        {kind!r},\n" for kind in kinds)
@@ -185,9 +183,7 @@ def evaluate(plan: Plan, folder: Path, base: Settings | None = None, say: Say = 
     split = PROTOCOLS[plan.protocol](dataset, plan.holdout)
     cases = some_cases(split.cases, plan.users, plan.seed)
     dataset, catalogue = _catalogue(dataset, split, plan.protocol)
-    say(
-        f"{dataset.name} {split.name}: {split.known.num_rows:,} events known, {len(cases):,} lists to ask for"
-    )
+    say(f"{dataset.name} {split.name}: {split.known.num_rows:,} events known, {len(cases):,} lists to ask for")
     folder.mkdir(parents=True, exist_ok=True)
     settings = evaluation_settings(base or Settings(), folder)
     (folder / "app.py").write_text(app_source(dataset), encoding="utf-8")
@@ -202,9 +198,7 @@ def evaluate(plan: Plan, folder: Path, base: Settings | None = None, say: Say = 
         outcome = train(Tenant(tenant.app, settings), steps)
     if not outcome.published:
         reasons = [f"{gate.name}: {gate.reason}" for gate in outcome.manifest.gates if not gate.passed]
-        raise NearlineError(
-            "training", "; ".join(reasons), "a release that is refused is not measured; give more data"
-        )
+        raise NearlineError("training", "; ".join(reasons), "a release that is refused is not measured; give more data")
     with timer("start"):
         tenant = Tenant(tenant.app, settings)
         system: System = OfflineSystem(tenant) if plan.offline else ApiSystem(folder)
@@ -232,9 +226,7 @@ def evaluate(plan: Plan, folder: Path, base: Settings | None = None, say: Say = 
     )
 
 
-def walk(
-    system: System, split: Split, cases: Sequence[Case], plan: Plan, timer: Timer, say: Say
-) -> tuple[list[Listed], int]:
+def walk(system: System, split: Split, cases: Sequence[Case], plan: Plan, timer: Timer, say: Say) -> tuple[list[Listed], int]:
     """Reveal and ask, in order; return a list per case and how many events were revealed."""
     events = [] if plan.frozen else event_bodies(split.reveal)
     lists: list[Listed] = []
@@ -245,9 +237,7 @@ def walk(
             while done < upto:
                 step = events[done : min(done + BATCH, upto)]
                 if (accepted := system.send(b"[" + b",".join(step) + b"]")) != len(step):
-                    raise NearlineError(
-                        "events", len(step) - accepted, "the server refused some; see server.log"
-                    )
+                    raise NearlineError("events", len(step) - accepted, "the server refused some; see server.log")
                 done += len(step)
         with timer("ask"):
             lists.append(system.ask(case.user_id, case.now_ms, plan.rules))
@@ -281,10 +271,7 @@ def some_cases(cases: Sequence[Case], users: int, seed: int) -> tuple[Case, ...]
     names = list(dict.fromkeys(case.user_id for case in cases))
     if not users or users >= len(names):
         return tuple(cases)
-    drawn = {
-        names[place]
-        for place in np.random.default_rng(seed).choice(len(names), users, replace=False).tolist()
-    }
+    drawn = {names[place] for place in np.random.default_rng(seed).choice(len(names), users, replace=False).tolist()}
     return tuple(case for case in cases if case.user_id in drawn)
 
 
@@ -292,18 +279,14 @@ def _catalogue(dataset: Dataset, split: Split, protocol: Protocol) -> tuple[Data
     if protocol != "B":
         return dataset, "all items of the data"
     known = set(known_items(split))
-    return replace(
-        dataset, items=tuple(item for item in dataset.items if item.item_id in known)
-    ), "items known at the split"
+    return replace(dataset, items=tuple(item for item in dataset.items if item.item_id in known)), "items known at the split"
 
 
 def _repeats(split: Split, cases: Sequence[Case], frozen: bool) -> float:
     """Return the share of cases whose targets the user all had when asked."""
     asked = {case.user_id for case in cases}
     had: dict[str, set[str]] = {user: set() for user in asked}
-    for user, item in zip(
-        split.known["user_id"].to_pylist(), split.known["item_id"].to_pylist(), strict=True
-    ):
+    for user, item in zip(split.known["user_id"].to_pylist(), split.known["item_id"].to_pylist(), strict=True):
         if user in asked:
             had[user].add(item)
     reveal = list(zip(split.reveal["user_id"].to_pylist(), split.reveal["item_id"].to_pylist(), strict=True))

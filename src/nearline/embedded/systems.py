@@ -113,13 +113,9 @@ class ApiSystem:
         asked = f"user_id={quote(user_id, safe='')}&page_size={K}&now={now}&rules={int(rules)}"
         answer = self._client.get(f"/v1/recommendations?{asked}")
         if not answer.ok:
-            raise NearlineError(
-                "GET /v1/recommendations", answer.body.decode(errors="replace"), f"see {self._log}"
-            )
+            raise NearlineError("GET /v1/recommendations", answer.body.decode(errors="replace"), f"see {self._log}")
         served = self._answer.decode(answer.body)
-        return Listed(
-            tuple(item.item_id for item in served.items), served.served_from, served.missing, answer.seconds
-        )
+        return Listed(tuple(item.item_id for item in served.items), served.served_from, served.missing, answer.seconds)
 
     def close(self) -> None:
         """Close the connection and end the server."""
@@ -148,9 +144,7 @@ class ApiSystem:
                 if ready:
                     return found[1]
             time.sleep(0.05)
-        raise NearlineError(
-            "server", self._log.read_text(errors="replace")[-1000:], f"it didn't start; see {self._log}"
-        )
+        raise NearlineError("server", self._log.read_text(errors="replace")[-1000:], f"it didn't start; see {self._log}")
 
 
 class OfflineSystem:
@@ -173,15 +167,11 @@ class OfflineSystem:
 
     def ask(self, user_id: str, now: int, rules: bool) -> Listed:
         """Ask the engine."""
-        query = Query(
-            visitor_key(user_id, ""), now, user_id, page_size=K, limits=False, log=False, rules=rules
-        )
+        query = Query(visitor_key(user_id, ""), now, user_id, page_size=K, limits=False, log=False, rules=rules)
         begun = time.perf_counter()
         served = self._do(self._engine.recommend(query))
         seconds = time.perf_counter() - begun
-        return Listed(
-            tuple(item.item_id for item in served.items), served.served_from, served.missing, seconds
-        )
+        return Listed(tuple(item.item_id for item in served.items), served.served_from, served.missing, seconds)
 
     def close(self) -> None:
         """Close the engine."""

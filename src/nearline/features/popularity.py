@@ -57,39 +57,56 @@ class PopularityFold:
 
 @kernel(i4[:], i8[:, :], i4[::1], i8, i8, f8[::1], f4[:, ::1])
 def _read(
-    heads: I32, tiles: NDArray[np.int64], slots: I32, now: int, width: int, half_lives: NDArray[np.float64], out: F32
+    heads: I32,
+    tiles: NDArray[np.int64],
+    slots: I32,
+    now: int,
+    width: int,
+    half_lives: NDArray[np.float64],
+    out: F32,
 ) -> None:
     n = tiles.shape[1]
     current = now // width
     h = len(half_lives)
-    decay = np.empty((h, n), np.float32)
-    for j in range(h):
-        for age in range(n):
+    # What a place of the ring holds, and weighs, for every item whose newest tile is not beyond the current one.
+    held = np.empty(n, np.int64)
+    decay = np.empty((3, n), np.float32)
+    for place in range(n):
+        tile = current - (current - place) % n
+        held[place] = tile
+        for j in range(3):
             # The current tile counts in full, each older one by the age of its end.
-            elapsed = max(0.0, now - (current - age + 1) * width) / 3600000.0
-            decay[j, age] = 2.0 ** (-elapsed / half_lives[j])
+            elapsed = max(0.0, now - (tile + 1) * width) / 3600000.0
+            decay[j, place] = 2.0 ** (-elapsed / half_lives[min(j, h - 1)])
     for i in range(len(slots)):
         slot = slots[i]
         head = heads[slot]
-        for j in range(h):
-            out[j, i] = 0.0
-        if head == 0:
-            continue
-        first = max(head, current) - n + 1
-        place = first % n
-        for t in range(first, head + 1):
-            count = tiles[slot, place]
-            place += 1
-            if place == n:
-                place = 0
-            if count != 0:
-                age = max(0, current - t)
-                for j in range(h):
-                    out[j, i] += count * decay[j, age]
+        a, b, c = np.float32(0.0), np.float32(0.0), np.float32(0.0)
+        if head > current:
+            # Some seconds ahead of `now`: its window ends with its own newest tile, which counts in full.
+            for place in range(n):
+                age = min(current, head - (head - place) % n)
+                at = age % n
+                count = np.float32(tiles[slot, place])
+                if held[at] == age:
+                    a += count * decay[0, at]
+                    b += count * decay[1, at]
+                    c += count * decay[2, at]
+        elif head > current - n and head > 0:
+            for place in range(n):
+                count = np.float32(tiles[slot, place] if held[place] <= head else 0)
+                a += count * decay[0, place]
+                b += count * decay[1, place]
+                c += count * decay[2, place]
+        out[0, i] = a
+        if h > 1:
+            out[1, i] = b
+        if h > 2:
+            out[2, i] = c
 
 
 def decayed(rows: Rows, slots: I32, now: int, half_lives: tuple[float, ...]) -> F32:
-    """Return decayed popularity (hundredths of weight) for half-lives in hours, `[n_half_lives, n_slots] float32`."""
+    """Return decayed popularity (hundredths of weight) for up to three half-lives in hours, `[n, n_slots] float32`."""
     out = np.empty((len(half_lives), len(slots)), np.float32)
     _read(rows["head"], rows["tiles"], slots, now, WIDTH, np.asarray(half_lives, np.float64), out)
     return out

@@ -129,19 +129,19 @@ def _read_item(
     n = tiles.shape[1]
     current = now // width
     sums = np.empty(ROLES, np.int64)
+    # What a place of the ring holds for every item whose newest tile is not beyond the current one.
+    held = np.empty(n, np.int64)
+    for place in range(n):
+        held[place] = current - (current - place) % n
     for i in range(len(slots)):
         slot = slots[i]
-        head = heads[slot]
+        head = np.int64(heads[slot])
         sums[:] = 0
         if head > 0 and (head + 1) * width >= now - ttl:
-            first = max(head, current) - n + 1
-            place = first % n
-            for _ in range(first, head + 1):
-                for r in range(ROLES):
-                    sums[r] += tiles[slot, place, r]
-                place += 1
-                if place == n:
-                    place = 0
+            for place in range(n):
+                if head > current or held[place] <= head:
+                    for r in range(ROLES):
+                        sums[r] += tiles[slot, place, r]
         for r in range(ROLES):
             out[r, i] = sums[r]
         # Smoothed towards 5 % with the weight of 20 exposures (a Beta prior), so that a new item is neither 0 nor 1.

@@ -21,9 +21,7 @@ class FeatureSet:
         self.features = tuple(features)
         self.names: tuple[str, ...] = tuple(name for feature in features for name in feature.columns)
         ends = np.cumsum([len(feature.columns) for feature in features]).tolist()
-        self.slices = tuple(
-            slice(end - len(feature.columns), end) for feature, end in zip(features, ends, strict=True)
-        )
+        self.slices = tuple(slice(end - len(feature.columns), end) for feature, end in zip(features, ends, strict=True))
 
     def __len__(self) -> int:
         """Return the number of columns."""

@@ -26,7 +26,6 @@ from nearline.schema.components import (
     World,
 )
 
-
 HEAD = 200
 """Ranked candidates that rules get to see, at least."""
 

@@ -59,7 +59,11 @@ class Fallback:
         found = self._fine(query, user, last, filters)
         if len(found.scores):
             return found, "last_list"
-        trending = self._trending.fetch(query, user, max(200, 5 * query.page_size))
+        try:
+            trending = self._trending.fetch(query, user, max(200, 5 * query.page_size))
+        except Exception:
+            logger.exception("what trends is not known")
+            trending = NOTHING
         found = self._fine(query, user, trending, filters)
         category = user.rows["session"]["category"][0]
         if category and len(found.scores):

@@ -55,9 +55,7 @@ class Recommender:
         scores = ranked.scores[:n].tolist()
         because = ranked.candidates.because[:n].tolist()
         names = pipeline.sources
-        sources = (
-            [_FALLBACK] * n if fell_back else [names[s] for s in ranked.candidates.source[:n].tolist()]
-        )
+        sources = [_FALLBACK] * n if fell_back else [names[s] for s in ranked.candidates.source[:n].tolist()]
         items = [
             ServedItem(
                 ids[i],
@@ -125,17 +123,13 @@ class Recommender:
     def _trace(self, run: Run, pipeline: Pipeline, slots: Sequence[int]) -> dict[str, Any]:
         ids = self.world.catalog.ids
         trace: dict[str, Any] = dict(run.trace)
-        trace["filters"] = {
-            name: [ids[slot] for slot in gone.tolist()] for name, gone in run.trace.get("filters", {}).items()
-        }
+        trace["filters"] = {name: [ids[slot] for slot in gone.tolist()] for name, gone in run.trace.get("filters", {}).items()}
         trace["candidates"] = 0 if run.candidates is None else len(run.candidates)
         trace["milliseconds"] = {stage: round(seconds * 1e3, 3) for stage, seconds in run.times.items()}
         if run.matrix is not None:
             names = pipeline.features.names
             trace["features"] = {
-                ids[slot]: {
-                    name: float(value) for name, value in zip(names, column, strict=True) if np.isfinite(value)
-                }
+                ids[slot]: {name: float(value) for name, value in zip(names, column, strict=True) if np.isfinite(value)}
                 for slot, column in zip(slots, run.matrix[:, : len(slots)].T, strict=True)
             }
         return trace

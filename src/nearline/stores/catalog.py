@@ -87,9 +87,7 @@ class Catalog:
             columns.category[slot], columns.brand[slot] = key32(item.category), key32(item.brand)
             columns.price[slot] = math.nan if item.price is None else item.price
             columns.created[slot], columns.available[slot] = item.created_at, item.available
-            meta = Metadata(
-                item.title, item.category, item.brand, item.price, item.image_url, item.tags, item.attributes
-            )
+            meta = Metadata(item.title, item.category, item.brand, item.price, item.image_url, item.tags, item.attributes)
             self.fragments[slot] = msgspec.Raw(_encode(meta))
             self._tokens[slot] = _tokens(item)
         self.version += 1

@@ -83,9 +83,7 @@ class LocalStream:
     def save(self) -> None:
         """Write a snapshot of this moment."""
         catalog = self.world.catalog
-        info = SnapshotInfo(
-            self.tenant.state_set, self.world.state.offset, catalog.offset, list(catalog.items.values())
-        )
+        info = SnapshotInfo(self.tenant.state_set, self.world.state.offset, catalog.offset, list(catalog.items.values()))
         arrays: dict[str, Any] = self.world.state.dump() | self.duplicates.dump()
         self.tenant.snapshots.save(info, arrays)
 
