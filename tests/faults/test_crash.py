@@ -23,7 +23,7 @@ from nearline.stores.history import iter_records
 from nearline.stream.local import LocalStream
 
 FULL = os.environ.get("NEARLINE_FULL") == "1"
-KILLS = 50 if FULL else 8
+KILLS = 50 if FULL else 6
 USERS, ITEMS, BATCH, CLIENTS = 40, 60, 15, 3
 
 
