@@ -15,8 +15,8 @@ from nearline.app.defaults import components, default_features, default_sources
 from nearline.app.definition import feature_set_hash
 from nearline.app.event_types import WELL_KNOWN
 from nearline.features import last_items, session
-from nearline.schema.event import Role
-from nearline.schema.kinds import FOREVER
+from nearline.schema.event import ERASE, Role
+from nearline.schema.kinds import ERASED, FOREVER
 
 # Untyped: as long as the features narrow the type of `columns`, the protocol does not take them.
 LastItemsFeature: Any = last_items.LastItemsFeature
@@ -125,7 +125,7 @@ def test_a_wrong_definition_names_field_value_and_remedy(
 def test_bare_names_have_their_well_known_meaning() -> None:
     app = App(events=[*WELL_KNOWN, "hum"])
     kinds = app.kinds()
-    assert kinds.names == {name: place + 1 for place, name in enumerate([*WELL_KNOWN, "hum"])}
+    assert kinds.names == {name: place + 1 for place, name in enumerate([*WELL_KNOWN, "hum"])} | {ERASE: ERASED}
     roles = {name: Role(int(kinds.role[place])) for name, place in kinds.names.items()}
     assert roles["seen"] == Role.EXPOSURE
     assert roles["purchase"] == Role.CONVERSION

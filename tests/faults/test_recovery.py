@@ -30,7 +30,7 @@ def record(user: str, kind: str = "click", at: int = NOW) -> Record:
 
 
 def users(lake: Lake) -> list[str]:
-    return [u for topic in ("user_events", "feedback") for t in lake.scan(topic) for u in _theirs(t)]  # type: ignore[arg-type]
+    return [u for topic in ("user_events", "feedback") for t in lake.scan(topic) for u in _theirs(t)]
 
 
 def _theirs(table: object) -> list[str]:

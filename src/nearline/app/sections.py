@@ -172,7 +172,7 @@ class Train(Struct, frozen=True):
     ] = 7
     examples: Annotated[
         int, Meta(description="Lists sampled to teach the ranker.", ge=100, le=100_000_000)
-    ] = 20_000
+    ] = 8_000
     embeddings: Annotated[int, Meta(description="Dimension of user and item vectors.", ge=4, le=2048)] = 128
     seed: Annotated[int, Meta(description="Seed of all randomness.", ge=0, le=2**32 - 1)] = 7
     nice: Annotated[

@@ -9,8 +9,8 @@ from nearline.schema.clock import HOUR, MINUTE
 from nearline.schema.event import Events, Role
 from nearline.schema.kinds import ERASED
 
-MOST_PER_HOUR = 300
-"""Events of one visitor in one hour above which he is taken for a bot."""
+MOST_PER_HOUR = 1200
+"""Events of one visitor in one hour above which he is taken for a bot: one every three seconds, for an hour."""
 MOST_PER_MINUTE = 60
 """Views and clicks of one visitor in one minute above which he is taken for a bot; lists of ratings are no such."""
 

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from nearline.app.tenant import Tenant
@@ -139,7 +140,8 @@ def _import(folder: Path, dataset: Dataset) -> None:
 
 def _train(folder: Path) -> None:
     tenant = _tenant(folder)
-    if version := tenant.releases.current():
+    version = tenant.releases.current()
+    if version and tenant.releases.manifest(version).feature_set == tenant.feature_set:
         console.print(f"release {version} is there: nothing to train")
         return
     begun = time.monotonic()
@@ -149,7 +151,7 @@ def _train(folder: Path) -> None:
     if outcome.published:
         console.print(f"trained release {outcome.manifest.version} in {seconds:.0f} s")
     else:
-        console.print("no release was published; the sources that move with each event serve without one")
+        console.print("no release was published; the sources that need none serve")
 
 
 def _serve(folder: Path, state: Demo, once: bool, begun: float) -> None:
@@ -170,10 +172,11 @@ def _serve(folder: Path, state: Demo, once: bool, begun: float) -> None:
             tell(found, url, console)
             seconds = time.monotonic() - begun
             if not once:
-                console.print(f"\n[bold]serving {url}[/] ({seconds:.0f} s after the start). Ctrl-C stops it; the next start goes on from here.")
+                told = f"serving {url}, {seconds:.0f} s after the start"
+                console.print(f"\n[bold]{told}.[/] Ctrl-C stops it; the next start goes on from here.")
         except NearlineError as error:
             failed = True
-            console.print(f"[bold red]error:[/] {error}")
+            console.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
         finally:
             if once:
                 os.kill(os.getpid(), signal.SIGINT)

@@ -6,6 +6,7 @@ import sys
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from nearline.cli import batch, data, demo, evaluate, run, simulate
 from nearline.schema.errors import NearlineError, StoreUnavailableError
@@ -25,8 +26,13 @@ def main() -> None:
     try:
         cli(standalone_mode=True)
     except NearlineError as error:
-        Console(stderr=True).print(f"[bold red]error:[/] {error}", highlight=False)
+        _say(str(error))
         sys.exit(2)
     except StoreUnavailableError as error:
-        Console(stderr=True).print(f"[bold red]error:[/] {error}; nothing was lost, try again", highlight=False)
+        _say(f"{error}; nothing was lost, try again")
         sys.exit(3)
+
+
+def _say(text: str) -> None:
+    """Print an error as it is, brackets and all, on one line for those who search for it."""
+    Console(stderr=True, highlight=False).print(f"[bold red]error:[/] {escape(text)}", soft_wrap=True)

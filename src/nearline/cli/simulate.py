@@ -135,7 +135,9 @@ def tell(report: DriveReport, out: Console) -> None:
     seen, clicks = sum(day.seen for day in report.days), sum(day.clicks for day in report.days)
     table.add_row("all", f"{report.lists:,}", f"{seen:,}", f"{clicks:,}", f"{report.purchases:,}", f"{report.ctr:.4f}")
     out.print(table)
-    truth = Table("true utility of the lists", "random", "shown", "best possible", "of the way", title="What only the simulator knows")
+    truth = Table(
+        "true utility of the lists", "random", "shown", "best possible", "of the way", title="What only the simulator knows"
+    )
     for name, utility in (("by lasting taste", report.lasting), ("by what the visit is after", report.session)):
         numbers = (utility.random, utility.shown, utility.ideal)
         truth.add_row(name, *(f"{number:.2f}" for number in numbers), f"{utility.attained:.0%}")

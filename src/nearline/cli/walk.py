@@ -210,8 +210,7 @@ def tell(found: Walk, base_url: str, out: Console) -> None:
     )
     category = found.clicked.metadata.category
     out.print(
-        f"[bold]2.[/] Then comes a click on [bold]{escape(found.clicked.name)}[/]"
-        f"{f', {escape(category)}' if category else ''}."
+        f"[bold]2.[/] Then comes a click on [bold]{escape(found.clicked.name)}[/]{f', {escape(category)}' if category else ''}."
     )
     out.print("[bold]3.[/] And the same request again:\n")
     out.print(compare(found.before.items, found.after.items, out.width))

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import msgspec
 import numpy as np
+import pyarrow as pa
 
 from nearline.app.event_types import FOREVER, WELL_KNOWN
 from nearline.app.load import load_app
@@ -25,6 +26,7 @@ from nearline.batch.metrics import Estimate, evaluate_lists
 from nearline.batch.protocols import Case, Holdout, Split, known_items, leave_one_out, next_event, one_point
 from nearline.batch.training import train
 from nearline.embedded.systems import ApiSystem, K, Listed, OfflineSystem, System
+from nearline.schema.clock import DAY
 from nearline.schema.errors import NearlineError
 from nearline.schema.event import EventType
 
@@ -165,6 +167,15 @@ def evaluation_settings(base: Settings, folder: Path) -> Settings:
     )
 
 
+def _learn_from_all(base: Settings, known: pa.Table) -> Settings:
+    """Return settings that train on everything known, the last tenth judging, unless the settings say which days."""
+    if base.train.days != Settings().train.days:
+        return base
+    times = known["timestamp"]
+    days = max(10, -(-int(times[-1].as_py() - times[0].as_py()) // DAY))
+    return msgspec.structs.replace(base, train=msgspec.structs.replace(base.train, days=days, evaluate_days=days // 10))
+
+
 def evaluate(plan: Plan, folder: Path, base: Settings | None = None, say: Say = _silent) -> Report:
     """Measure.
 
@@ -185,7 +196,7 @@ def evaluate(plan: Plan, folder: Path, base: Settings | None = None, say: Say = 
     dataset, catalogue = _catalogue(dataset, split, plan.protocol)
     say(f"{dataset.name} {split.name}: {split.known.num_rows:,} events known, {len(cases):,} lists to ask for")
     folder.mkdir(parents=True, exist_ok=True)
-    settings = evaluation_settings(base or Settings(), folder)
+    settings = evaluation_settings(_learn_from_all(base or Settings(), split.known), folder)
     (folder / "app.py").write_text(app_source(dataset), encoding="utf-8")
     (folder / "nearline.toml").write_text(settings_toml(settings), encoding="utf-8")
     tenant = Tenant(load_app(folder / "app.py"), settings)

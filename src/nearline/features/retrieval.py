@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from nearline.schema.candidates import F32
 from nearline.schema.components import Fold, ReadContext
+from nearline.schema.kernel import f4, kernel
+
+
+@kernel(f4[:, ::1], f4[:, ::1], f4[:, ::1])
+def _read(scores: F32, ranks: F32, out: F32) -> None:
+    n = len(scores)
+    out[2 * n, :] = 0.0
+    for s in range(n):
+        for i in range(scores.shape[1]):
+            out[s, i] = scores[s, i]
+            out[n + s, i] = ranks[s, i]
+            out[2 * n, i] += ranks[s, i] > 0.0
 
 
 class RetrievalFeature:
@@ -26,7 +36,4 @@ class RetrievalFeature:
 
     def read(self, context: ReadContext, out: F32) -> None:
         """Fill `[2 * n_sources + 1, n] float32`."""
-        n = len(context.candidates.retrieval)
-        out[:n] = context.candidates.retrieval
-        out[n : 2 * n] = context.candidates.ranks
-        out[2 * n] = np.count_nonzero(context.candidates.ranks, axis=0)
+        _read(context.candidates.retrieval, context.candidates.ranks, out)

@@ -79,11 +79,17 @@ def merge(retrieved: Sequence[Retrieved], n_items: int, limit: int) -> Candidate
     retrieval, ranks = np.zeros((len(retrieved), room), np.float32), np.zeros((len(retrieved), room), np.float32)
     n = 0
     if total:
+        items, reasons, scores = np.empty(total, np.int32), np.empty(total, np.int32), np.empty(total, np.float32)
+        ends, end = np.empty(len(retrieved), np.int64), 0
+        for place, one in enumerate(retrieved):
+            start, end = end, end + len(one.items)
+            items[start:end], scores[start:end], reasons[start:end] = one.items, one.scores, one.because
+            ends[place] = end
         n = _merge(
-            np.concatenate([r.items for r in retrieved], dtype=np.int32, casting="same_kind"),
-            np.concatenate([r.scores for r in retrieved], dtype=np.float32, casting="same_kind"),
-            np.concatenate([r.because for r in retrieved], dtype=np.int32, casting="same_kind"),
-            np.cumsum([len(r.items) for r in retrieved]),
+            items,
+            scores,
+            reasons,
+            ends,
             _scratch.place_of,
             merged,
             retrieval,

@@ -21,6 +21,7 @@ from nearline.schema.components import (
     Filter,
     Ranker,
     ReadContext,
+    Slacking,
     Source,
     UserState,
     World,
@@ -85,6 +86,7 @@ class Pipeline:
         self.ranker, self.light, self.weights = ranker, light, weights
         self.filters, self.arrangements = tuple(filters), tuple(arrangements)
         self.limits, self.breakers, self.release = limits, breakers, release
+        self._slacking = [rule for rule in filters if isinstance(rule, Slacking)]
         self.per_candidate = 1e-6
         self.steps = self._steps()
 
@@ -159,18 +161,21 @@ class Pipeline:
     def _hydrate(self, run: Run) -> None:
         run.version, run.offset = self.world.version, self.world.offset
         run.user = self.world.hydrate(run.query.visitor, run.query.now)
+        run.slack = sum(rule.slack(run.user) for rule in self._slacking)
 
     def _fetch(self, place: int, source: Source) -> Callable[[Run], None]:
         def act(run: Run) -> None:
             assert run.user is not None
-            run.retrieved[place] = _checked(source.fetch(run.query, run.user, source.quota), source.quota)
+            limit = source.quota + min(source.quota, run.slack)
+            run.retrieved[place] = _checked(source.fetch(run.query, run.user, limit), limit)
 
         return act
 
     def _merge(self, run: Run) -> None:
         lists = [run.retrieved.get(place, NOTHING) for place in range(len(self.sources))]
         room = min(self.world.n_items, len(self.world.columns.available))
-        run.candidates = merge(lists, room, self.limits.candidates_kept)
+        # What the filters will drop does not count against the limit.
+        run.candidates = merge(lists, room, self.limits.candidates_kept + run.slack * len(lists))
         if run.query.debug:
             run.trace["sources"] = {s.name: len(r.items) for s, r in zip(self.sources, lists, strict=True)}
 

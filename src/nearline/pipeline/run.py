@@ -27,6 +27,7 @@ class Run:
         retrieved: by place of the source.
         keep: what the filters have left so far, `[n] bool`; applied when all have spoken.
         matrix: `[n_features, n_candidates] float32`.
+        slack: candidates that filters may drop; sources are asked for so many more, up to twice their quota.
         missing: names of components that failed or were late.
         times: seconds by stage.
         exact: whether no event was folded while features were read.
@@ -40,6 +41,7 @@ class Run:
     step: int = 0
     stage: str = ""
     abandoned: bool = False
+    slack: int = 0
     user: UserState | None = None
     version: int = 0
     offset: int = 0
@@ -66,6 +68,7 @@ class Run:
             stage_started=self.stage_started,
             step=self.step,
             stage=self.stage,
+            slack=self.slack,
             user=self.user,
             version=self.version,
             offset=self.offset,

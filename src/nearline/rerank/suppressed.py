@@ -26,6 +26,10 @@ class SuppressedFilter:
         lists = world.parts.get("suppression")
         self._lists = lists if isinstance(lists, SuppressionLists) else None
 
+    def slack(self, user: UserState) -> int:
+        """Return how many candidates this filter may drop for a visitor: sources are asked for so many more."""
+        return len(self._lists.of(user.slot)[0]) if self._lists is not None and user.slot >= 0 else 0
+
     def keep(self, query: Query, user: UserState, candidates: Candidates) -> NDArray[np.bool_]:
         """Return which candidates are not suppressed, `[n] bool`."""
         fine = np.ones(len(candidates), np.bool_)

@@ -312,6 +312,15 @@ class Filter(Protocol):
         ...
 
 
+@runtime_checkable
+class Slacking(Protocol):
+    """A filter that can say beforehand how much it may drop."""
+
+    def slack(self, user: UserState) -> int:
+        """Return how many candidates it may drop for this visitor."""
+        ...
+
+
 class Arrangement(Protocol):
     """A rule that reorders or trims the ranked list."""
 

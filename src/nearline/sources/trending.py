@@ -58,9 +58,12 @@ class TrendingSource:
         wanted = _categories(user)
         mine = [order.by_category[c] for c in wanted if c in order.by_category]
         if mine:
-            half = limit - limit // 2
-            own = np.concatenate([places[: -(-half // len(mine))] for places in mine])
-            places = np.union1d(np.arange(min(limit // 2, len(order.items))), own)
+            each = -(-(limit - limit // 2) // len(mine))
+            chosen = np.zeros(len(order.items), np.bool_)
+            chosen[: limit // 2] = True
+            for own in mine:
+                chosen[own[:each]] = True
+            places = np.flatnonzero(chosen)
         else:
             places = np.arange(min(limit, len(order.items)))
         return Retrieved(order.items[places], order.scores[places], np.full(len(places), -1, np.int32))
