@@ -112,9 +112,7 @@ WRONG: list[tuple[dict[str, Any], str, str, str]] = [
 
 
 @pytest.mark.parametrize(("given", "field", "value", "remedy"), WRONG)
-def test_a_wrong_definition_names_field_value_and_remedy(
-    given: dict[str, Any], field: str, value: str, remedy: str
-) -> None:
+def test_a_wrong_definition_names_field_value_and_remedy(given: dict[str, Any], field: str, value: str, remedy: str) -> None:
     with pytest.raises(NearlineError) as caught:
         App(**given)
     assert caught.value.field == field
@@ -151,9 +149,7 @@ def test_outcomes_and_weights_have_defaults() -> None:
 
 
 def test_one_declared_component_replaces_the_defaults() -> None:
-    app = App(
-        events=["click"], features=[SessionFeature(), LastItemsFeature()], ranker=named(), rules=[named()]
-    )
+    app = App(events=["click"], features=[SessionFeature(), LastItemsFeature()], ranker=named(), rules=[named()])
     assert [f.name for f in components(app).features] == ["session", "last_items"]
     assert [f.name for f in components(app, order_only=True).features] == ["last_items"]
     assert components(app).ranker is app.ranker

@@ -42,9 +42,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("text", "where", "value", "remedy"), WRONG)
-def test_a_wrong_file_names_file_line_and_remedy(
-    tmp_path: Path, text: str, where: str, value: str, remedy: str
-) -> None:
+def test_a_wrong_file_names_file_line_and_remedy(tmp_path: Path, text: str, where: str, value: str, remedy: str) -> None:
     path = write(tmp_path, text)
     with pytest.raises(NearlineError) as caught:
         load_app(path)
@@ -68,9 +66,7 @@ def test_an_app_is_found_by_name_or_alone_and_an_edit_is_seen(tmp_path: Path) ->
     assert load_app(write(tmp_path, GOOD + "old = App(events=['x'])\n")).outcomes == ("click",)
 
 
-def test_an_app_may_import_its_neighbours_and_define_dataclasses(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_app_may_import_its_neighbours_and_define_dataclasses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
     write(tmp_path, "NAMES = ['click', 'like']\n", "neighbour_of_the_app.py")
     text = (

@@ -66,9 +66,7 @@ WRONG_FILES = [
 
 
 @pytest.mark.parametrize(("text", "key", "value", "remedy"), WRONG_FILES)
-def test_a_wrong_file_names_file_key_value_and_remedy(
-    tmp_path: Path, text: str, key: str, value: str, remedy: str
-) -> None:
+def test_a_wrong_file_names_file_key_value_and_remedy(tmp_path: Path, text: str, key: str, value: str, remedy: str) -> None:
     path = write(tmp_path, text)
     with pytest.raises(NearlineError) as caught:
         load_settings(path, {})
@@ -94,9 +92,7 @@ WRONG_VARIABLES = [
 
 
 @pytest.mark.parametrize(("name", "text", "value", "remedy"), WRONG_VARIABLES)
-def test_a_wrong_variable_names_itself_value_and_remedy(
-    name: str, text: str, value: str, remedy: str
-) -> None:
+def test_a_wrong_variable_names_itself_value_and_remedy(name: str, text: str, value: str, remedy: str) -> None:
     with pytest.raises(NearlineError) as caught:
         load_settings(None, {name: text})
     assert caught.value.field == name

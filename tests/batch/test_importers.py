@@ -52,9 +52,7 @@ def test_movielens_100k(make: Make) -> None:
     flags = "|".join("1" if place in (3, 5) else "0" for place in range(19))
     folder = make(
         {
-            "u.data": "2 10 3 20\n1 10 5 10\n1 11 4 20\nx 11 bad 30\n 11 4 30\n1 9\n3 99 1 5\n".replace(
-                " ", "\t"
-            ),
+            "u.data": "2 10 3 20\n1 10 5 10\n1 11 4 20\nx 11 bad 30\n 11 4 30\n1 9\n3 99 1 5\n".replace(" ", "\t"),
             "u.item": f"10|Été (1994)|01-Jan-1995||url|{flags}\n11|unknown||||{flags}\n".encode("latin-1"),
         }
     )
@@ -98,9 +96,7 @@ def test_movielens_1m_with_times_goes_before_order_only(make: Make) -> None:
 def test_movielens_1m_order_only_ends_all_users_together(make: Make) -> None:
     lines = "user_id,movie_id,rating,position,sas_user,sas_item\n10,1,5,2,9,1\n10,2,4,0,9,2\n10,3,3,1,9,3\n"
     lines += "9,1,2,1,8,1\n9,2,1,0,8,2\n9,4,3,,,\n"
-    folder = make(
-        {"ratings_ordered.csv": lines, "movies.dat": "1::A (1990)::Drama\n4::B (1991)::War\n2::C::\n"}
-    )
+    folder = make({"ratings_ordered.csv": lines, "movies.dat": "1::A (1990)::Drama\n4::B (1991)::War\n2::C::\n"})
     data = load_dataset(folder)
     assert data.order_only
     assert rows(data, "user_id", "item_id", "timestamp") == [
@@ -132,9 +128,7 @@ def test_movietweetings_keeps_leading_zeros(make: Make) -> None:
 
 @pytest.mark.parametrize("header", ["", "user_id,item_id,category_id,behavior,ts\n"])
 def test_taobao_maps_behaviours(make: Make, header: str) -> None:
-    body = (
-        "1,7,50,pv,100\n1,7,51,cart,300\n2,7,50,fav,200\n2,8,60,buy,400\n2,8,60,steal,500\n2,8,60,pv,soon\n"
-    )
+    body = "1,7,50,pv,100\n1,7,51,cart,300\n2,7,50,fav,200\n2,8,60,buy,400\n2,8,60,steal,500\n2,8,60,pv,soon\n"
     data = load_dataset(make({"UserBehavior.csv": header + body}))
     assert rows(data, "event_type", "timestamp", "category") == [
         ("view", 100_000, "50"),
@@ -181,18 +175,14 @@ def test_table_csv_with_dirty_rows_and_a_table_of_items(make: Make) -> None:
     assert data.report.rows == 10
     catalogue = {item.item_id: item for item in data.items}
     assert catalogue["a"] == Item("a", title="Shoe", price=8.5)  # what was said last
-    assert catalogue["b"] == Item(
-        "b", title="Hat", category="Hats", tags=("warm", "wool"), created_at=1_577_836_800_000
-    )
+    assert catalogue["b"] == Item("b", title="Hat", category="Hats", tags=("warm", "wool"), created_at=1_577_836_800_000)
     assert catalogue["z"] == Item("z", category="Gloves", price=5.0)  # never seen, still in the catalogue
     assert data.events["category"].to_pylist() == ["Hats", "", "", ""]
     assert load_dataset(folder / "shop.csv").events.equals(data.events)
 
 
 def test_table_parquet_with_typed_columns(tmp_path: Path) -> None:
-    moment = pa.array(
-        [1_704_067_200_000_000, None, 1_704_067_100_000_000], pa.timestamp("us", "Europe/Paris")
-    )
+    moment = pa.array([1_704_067_200_000_000, None, 1_704_067_100_000_000], pa.timestamp("us", "Europe/Paris"))
     table = pa.table(
         {
             "visitor": pa.array([1.0, 2.0, None]),  # ids that a null made floats
@@ -203,9 +193,7 @@ def test_table_parquet_with_typed_columns(tmp_path: Path) -> None:
     )
     pq.write_table(table, tmp_path / "log.parquet")
     data = load_dataset(tmp_path / "log.parquet")
-    assert rows(data, "user_id", "item_id", "event_type", "timestamp") == [
-        ("1", "5", "buy", 1_704_067_200_000)
-    ]
+    assert rows(data, "user_id", "item_id", "event_type", "timestamp") == [("1", "5", "buy", 1_704_067_200_000)]
     assert data.report.dropped == {"no user_id": 1, "bad timestamp": 1}
     assert data.name == "log"
 
@@ -236,9 +224,7 @@ def test_columns_of_values() -> None:
     values, bad = numbers(said)
     assert values.to_pylist() == [1.0, 2.5, None, None, None, None, 100.0, -3.0]
     assert bad.tolist() == [False, False, False, False, True, True, False, False]
-    times = pa.array(
-        ["12", "1.5", "1700000000", "1700000000123", "-1", "1e20", "2024-01-01", "2024-01-01 00:00:01.25"]
-    )
+    times = pa.array(["12", "1.5", "1700000000", "1700000000123", "-1", "1e20", "2024-01-01", "2024-01-01 00:00:01.25"])
     day = 1_704_067_200_000
     assert milliseconds(times).to_pylist() == [
         *(12_000, 1500, 1_700_000_000_000, 1_700_000_000_123),
@@ -250,9 +236,7 @@ def test_columns_of_values() -> None:
 
 
 def test_stamp_keeps_what_the_event_says() -> None:
-    table = pa.table(
-        {"item_id": ["a", "b", "a", "c"], "price": pa.array([None, 2.0, 7.0, None], pa.float64())}
-    )
+    table = pa.table({"item_id": ["a", "b", "a", "c"], "price": pa.array([None, 2.0, 7.0, None], pa.float64())})
     stamped = stamp(table, [Item("b", category="B", price=1.0), Item("a", brand="A", price=5.0)])
     assert stamped["price"].to_pylist() == [5.0, 2.0, 7.0, None]
     assert stamped["category"].to_pylist() == ["", "B", "", ""]
@@ -276,9 +260,7 @@ def test_equal_times_keep_the_order_of_the_rows(make: Make) -> None:
         ("taobao-100k", 84_475, 815, 55_368, 55_368),
     ],
 )
-def test_real_sets_have_the_rows_that_are_documented(
-    name: str, events: int, users: int, seen: int, items: int
-) -> None:
+def test_real_sets_have_the_rows_that_are_documented(name: str, events: int, users: int, seen: int, items: int) -> None:
     if not (DATA / name).is_dir():
         pytest.skip(f"{DATA / name} is absent; set NEARLINE_DATA to the folder of the real sets")
     data = load_dataset(DATA / name)

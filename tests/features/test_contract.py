@@ -126,9 +126,7 @@ def test_a_candidate_s_columns_do_not_depend_on_the_others(name: str, state: Mem
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize(
-    "later", [-3 * DAY, 30 * 3_600_000, 500 * DAY], ids=["before", "hot row gone", "all gone"]
-)
+@pytest.mark.parametrize("later", [-3 * DAY, 30 * 3_600_000, 500 * DAY], ids=["before", "hot row gone", "all gone"])
 def test_no_moment_gives_infinity(name: str, later: int, state: MemoryState) -> None:
     out = read(make(name), context(state, key(3), now=START + 3 * DAY + later))
     assert not np.isinf(out).any()

@@ -70,9 +70,7 @@ def digests() -> dict[str, str]:
     for batch in np.array_split(events(), 7):
         state.apply(batch)
     dump = state.dump()
-    return {
-        name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in dump.items() if name != "offset"
-    }
+    return {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in dump.items() if name != "offset"}
 
 
 def test_the_events_are_those_of_the_record(digests: dict[str, str]) -> None:

@@ -231,11 +231,7 @@ def time_since(long: Sequence[Raw], now: int) -> dict[str, Column]:
     return {
         f"since_{role.name.lower()}": same((now - last[role]) / HOUR if last[role] else NAN)
         for role in (Role.CLICK, Role.INTENT, Role.CONVERSION)
-    } | {
-        "since_category_purchase": lambda card: (
-            (now - known[card.category]) / HOUR if card.category in known else NAN
-        )
-    }
+    } | {"since_category_purchase": lambda card: (now - known[card.category]) / HOUR if card.category in known else NAN}
 
 
 def user_totals(long: Sequence[Raw]) -> dict[str, Column]:

@@ -35,11 +35,7 @@ def held(tables: CovisitTables) -> Table:
     out: Table = {}
     for item, (start, count, room, _) in enumerate(tables.index.tolist()):
         places = slice(start, start + room)
-        found = {
-            int(k): int(w)
-            for k, w in zip(tables.neighbours[places], tables.weights[places], strict=True)
-            if k >= 0
-        }
+        found = {int(k): int(w) for k, w in zip(tables.neighbours[places], tables.weights[places], strict=True) if k >= 0}
         assert len(found) == count
         assert 4 * count <= 3 * room
         assert room <= tables.limit
@@ -152,10 +148,7 @@ def test_a_limit_that_does_not_fit_is_refused(limit: int) -> None:
 
 def suppressing(entries: list[tuple[int, int, int, int]]) -> FoldBatch:
     """Return events of (user slot, kind, item, ms after the start); the category is the item modulo 5."""
-    raw = [
-        Raw(START + ms, u + 1, item << 40, k, int(KINDS.role[k]), 0, item % 5, 0, 0, 0, 0)
-        for u, k, item, ms in entries
-    ]
+    raw = [Raw(START + ms, u + 1, item << 40, k, int(KINDS.role[k]), 0, item % 5, 0, 0, 0, 0) for u, k, item, ms in entries]
     users = np.array([e[0] for e in entries], np.int32)
     return FoldBatch(to_events(raw), users, users, np.zeros(len(entries), np.uint8))
 
@@ -185,9 +178,7 @@ ENTRIES = st.lists(
 
 @settings(max_examples=60, deadline=None)
 @given(entries=ENTRIES, cut=st.integers(0, 120))
-def test_suppressions_are_a_dict_of_the_latest_end(
-    entries: list[tuple[int, int, int, int]], cut: int
-) -> None:
+def test_suppressions_are_a_dict_of_the_latest_end(entries: list[tuple[int, int, int, int]], cut: int) -> None:
     lists = SuppressionLists(KINDS)
     lists.update(suppressing(entries[:cut]))
     other = SuppressionLists(KINDS)

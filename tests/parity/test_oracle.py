@@ -21,10 +21,7 @@ from nearline.schema.query import Query
 from nearline.stores.state import MemoryState
 
 HISTORY = 7
-CARDS = [
-    Card(k, p % 8, p % 5, float("nan") if p == 2 else 1.5 * p + 1)
-    for p, k in enumerate([*ITEMS[1:], 99 << 50])
-]
+CARDS = [Card(k, p % 8, p % 5, float("nan") if p == 2 else 1.5 * p + 1) for p, k in enumerate([*ITEMS[1:], 99 << 50])]
 STATELESS = {"hour", "weekday", "device", "surface", "price", "item_days"}
 COUNTS = ("_1d", "_7d", "_views", "_events", "_length", "_times", "_touches", "_clicks", "_intents")
 LATER = st.one_of(
@@ -37,7 +34,7 @@ LATER = st.one_of(
 
 def under_test() -> list[Feature]:
     """A short history, so that its ring goes round."""
-    short = {"history": HistoryFeature(HISTORY), "history_age": HistoryAgeFeature(HISTORY)}
+    short: dict[str, Feature] = {"history": HistoryFeature(HISTORY), "history_age": HistoryAgeFeature(HISTORY)}
     return [short.get(feature.name, feature) for feature in features()]
 
 

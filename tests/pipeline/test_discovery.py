@@ -53,8 +53,6 @@ def test_components_are_found_by_what_they_have(tmp_path: Path, monkeypatch: pyt
 def test_two_of_one_name_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
     name = package(tmp_path, "twice_package", one=GOOD, two=GOOD)
-    with pytest.raises(
-        NearlineError, match=r"rename one: twice_package\.one and twice_package\.two"
-    ) as caught:
+    with pytest.raises(NearlineError, match=r"rename one: twice_package\.one and twice_package\.two") as caught:
         discover(name, ("name", "fetch"))
     assert (caught.value.field, caught.value.value) == ("Zulu.name", "a_zulu")

@@ -143,9 +143,7 @@ def test_raw_values_fall_in_the_leaves_of_their_bins(depth: int, train: Training
     np.testing.assert_allclose(model.margins(probe), expected, rtol=0, atol=1e-5)
 
 
-def test_a_score_does_not_depend_on_the_other_candidates(
-    fitted: ObliviousTrees, held_out: TrainingRows
-) -> None:
+def test_a_score_does_not_depend_on_the_other_candidates(fitted: ObliviousTrees, held_out: TrainingRows) -> None:
     probe = np.ascontiguousarray(columns(held_out)[:, : 2 * BLOCK + 77])
     together = fitted.predict(probe)
     for i in (0, BLOCK - 1, BLOCK, 2 * BLOCK + 76):
@@ -156,9 +154,7 @@ def test_a_score_does_not_depend_on_the_other_candidates(
     assert fitted.predict(probe[:, :0]).shape == (0,)
 
 
-def test_models_survive_a_file_and_a_read_only_map(
-    tmp_path: Path, fitted: ObliviousTrees, train: TrainingRows
-) -> None:
+def test_models_survive_a_file_and_a_read_only_map(tmp_path: Path, fitted: ObliviousTrees, train: TrainingRows) -> None:
     probe = columns(train)
     probe.setflags(write=False)
     for model in (fitted, fit_logistic(train)):

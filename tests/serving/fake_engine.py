@@ -73,13 +73,9 @@ class FakeEngine:
         self._fail()
         self.queries.append((query, after))
         trace = {"sources": {"covisit": 1}} if query.debug else None
-        return Served(
-            f"r{next(self._requests)}", self._items(query.page_size), "none", "trending", trace=trace
-        )
+        return Served(f"r{next(self._requests)}", self._items(query.page_size), "none", "trending", trace=trace)
 
-    async def similar(
-        self, item_id: str, query: Query, limit: int, diversity: float
-    ) -> list[SimilarItem] | None:
+    async def similar(self, item_id: str, query: Query, limit: int, diversity: float) -> list[SimilarItem] | None:
         self.limits.append((limit, diversity, query.user_id))
         return [Like("b", 0.5, "co_visited", ["brand"])] if item_id in self.fake.items else None
 
@@ -95,9 +91,7 @@ class FakeEngine:
 
     def _items(self, n: int) -> list[ServedItem]:
         why = Explanation("trending", "Trending now")
-        fragments = [
-            msgspec.Raw(msgspec.json.encode({"title": item.title})) for item in self.fake.items.values()
-        ]
+        fragments = [msgspec.Raw(msgspec.json.encode({"title": item.title})) for item in self.fake.items.values()]
         rows = enumerate(zip(self.fake.items, fragments, strict=True), 1)
         return [ServedItem(i, rank, 1 / rank, why, meta, "trending") for rank, (i, meta) in rows][:n]
 

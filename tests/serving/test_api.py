@@ -58,9 +58,7 @@ def engine() -> FakeEngine:
 
 
 def test_events(engine: FakeEngine) -> None:
-    response = asked(
-        engine, "POST", "/v1/events", json=[CLICK, {**CLICK, "event_type": "clik"}, {**CLICK, "item_id": "z"}]
-    )
+    response = asked(engine, "POST", "/v1/events", json=[CLICK, {**CLICK, "event_type": "clik"}, {**CLICK, "item_id": "z"}])
     assert response.status_code == 202
     body = response.json()
     ids = body["event_ids"]
@@ -167,10 +165,7 @@ def test_similar_and_trending(engine: FakeEngine) -> None:
     assert body["items"] == [like]
     assert problem(asked(engine, "GET", "/v1/items/x/similar"), 404)["value"] == "x"
     for wrong in ("1.1", "nan", "x", "1_0", ""):
-        assert (
-            problem(asked(engine, "GET", f"/v1/items/a/similar?diversity={wrong}"), 422)["field"]
-            == "diversity"
-        )
+        assert problem(asked(engine, "GET", f"/v1/items/a/similar?diversity={wrong}"), 422)["field"] == "diversity"
     assert len(asked(engine, "GET", "/v1/trending?limit=2&category=A%20%3E%20B").json()["items"]) == 2
     assert engine.limits == [(3, 0.5, "u"), (20, 0.0, ""), (2, "A > B")]
     problem(asked(engine, "GET", "/v1/trending?limit=1000"), 422)
@@ -313,9 +308,7 @@ def test_metrics(engine: FakeEngine) -> None:
 
 
 def test_docs_of_metrics_are_fresh() -> None:
-    assert (DOCS / "metrics.md").read_text() == reference(), (
-        "write nearline.serving.metrics.reference() there"
-    )
+    assert (DOCS / "metrics.md").read_text() == reference(), "write nearline.serving.metrics.reference() there"
 
 
 def test_docs_name_every_endpoint_and_every_rung(engine: FakeEngine) -> None:

@@ -145,9 +145,7 @@ def test_what_cannot_be_decoded_is_rejected_alone() -> None:
     huge = good[:-1] + b',"event_value":{"rating":1e999}}'
     broken = b'{"event_type":"click","user_id":"\xff","item_id":"a"}'
     out = validate(b"[" + good + b"," + huge + b"]")
-    assert [(r.index, r.field, r.remedy) for r in out.rejected] == [
-        (1, "event_value", "give a finite number")
-    ]
+    assert [(r.index, r.field, r.remedy) for r in out.rejected] == [(1, "event_value", "give a finite number")]
     with pytest.raises(MalformedError, match="UTF-8"):
         validate(b"[" + good + b"," + broken + b"]")
     out = validate([GOOD, 3, None, {"user_id": "u"}])
@@ -158,9 +156,7 @@ def test_what_cannot_be_decoded_is_rejected_alone() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    "body", [b"", b"[", b"{", b"nul", b"\xff", b'{"a":' * 100_000, b"[" * 100_000, b'"\\ud800"']
-)
+@pytest.mark.parametrize("body", [b"", b"[", b"{", b"nul", b"\xff", b'{"a":' * 100_000, b"[" * 100_000, b'"\\ud800"'])
 def test_not_json(body: bytes) -> None:
     with pytest.raises(MalformedError):
         validate(body)
@@ -255,8 +251,6 @@ def test_changing_an_item() -> None:
     validator = ItemValidator(App(events=["view"]))
     item = Item("i", "T", "A > B", "X", 3.0, ("t",), 1_700_000_000_000, attributes={"a": 1, "b": 2})
     changed = validator.changed(b'{"price":null,"brand":"Y","attributes":{"a":null,"c":3}}', item)
-    assert changed == Item(
-        "i", "T", "A > B", "Y", None, ("t",), 1_700_000_000_000, attributes={"b": 2, "c": 3}
-    )
+    assert changed == Item("i", "T", "A > B", "Y", None, ("t",), 1_700_000_000_000, attributes={"b": 2, "c": 3})
     assert validator.changed(b"{}", item) == item
     assert validator.changed(b'{"attributes":null}', item).attributes == {}

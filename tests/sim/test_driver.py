@@ -155,9 +155,7 @@ def test_what_is_sent_is_what_clients_send(world: ShopWorld) -> None:
     assert len(depth) == report.lists == len(shop.lists)
 
 
-def test_the_server_may_assign_the_time_and_runs_are_told_apart(
-    world: ShopWorld, randomly: Recommend
-) -> None:
+def test_the_server_may_assign_the_time_and_runs_are_told_apart(world: ShopWorld, randomly: Recommend) -> None:
     shop = Shop(randomly)
     with shop.running() as url:
         drive(url, world, headers=KEY, timestamps="server", max_sessions=5)
@@ -177,9 +175,7 @@ def test_the_same_server_gets_the_same_bytes(world: ShopWorld) -> None:
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_busy_server_is_asked_again_when_it_says(
-    world: ShopWorld, randomly: Recommend, status: int
-) -> None:
+def test_a_busy_server_is_asked_again_when_it_says(world: ShopWorld, randomly: Recommend, status: int) -> None:
     waits: list[float] = []
     shop = Shop(randomly, fail=5, status=status)
     with shop.running() as url:

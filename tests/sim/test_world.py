@@ -87,9 +87,7 @@ def test_history_is_ordered_complete_and_in_the_clients_form(
     assert max(titles.values()) == 1
 
 
-def test_people_follow_their_tastes_and_buy_what_goes_with_it(
-    world: ShopWorld, events: list[SimEvent]
-) -> None:
+def test_people_follow_their_tastes_and_buy_what_goes_with_it(world: ShopWorld, events: list[SimEvent]) -> None:
     leaf_of = {item.item_id: row for item, row in zip(world.items, world.catalog.leaf, strict=True)}
     clicks = [e for e in events if e.event_type == "click" and e.user_id not in world.bots]
     favourites = np.argsort(-world.people.taste, axis=1)[:, :3]
@@ -130,9 +128,7 @@ def test_clicks_are_position_bias_times_sigmoid_of_utility() -> None:
 
 
 def test_history_shows_position_bias(world: ShopWorld, events: list[SimEvent]) -> None:
-    at = Counter(
-        e.context.position for e in events if e.event_type == "click" and e.user_id not in world.bots
-    )
+    at = Counter(e.context.position for e in events if e.event_type == "click" and e.user_id not in world.bots)
     assert at[1] > 1.8 * at[5] > 1.8 * 1.3 * at[15] > 0
 
 

@@ -75,9 +75,7 @@ def test_numbers_of_one_event() -> None:
 
 def test_an_import_may_leave_columns_out() -> None:
     types = ["view", "buy"]
-    table = pa.table(
-        {"user_id": [7, None], "action_type": types, "timestamp": [1, 2], "dwell_time": [1.5, None]}
-    )
+    table = pa.table({"user_id": [7, None], "action_type": types, "timestamp": [1, 2], "dwell_time": [1.5, None]})
     done = complete(table, "user_events", 10, "shop")
     first, second = records_from_table(done)
     assert (first.user_id, first.event_type, first.ingested_at, first.dwell_ms) == ("7", "view", 1, 1500)

@@ -116,9 +116,7 @@ log.close()
 
 
 @pytest.mark.parametrize("kill", ["before", "after"])
-def test_a_killed_archiver_neither_repeats_nor_loses(
-    log: SqliteLog, lake: Lake, tmp_path: Path, kill: str
-) -> None:
+def test_a_killed_archiver_neither_repeats_nor_loses(log: SqliteLog, lake: Lake, tmp_path: Path, kill: str) -> None:
     rows = made(0, 200, step=HOUR)
     for i in range(0, 200, 20):
         log.append({"user_events": rows[i : i + 20]})
@@ -131,9 +129,7 @@ def test_a_killed_archiver_neither_repeats_nor_loses(
     assert not list((tmp_path / "lake").rglob("*.tmp"))
 
 
-def test_a_full_disk_leaves_no_file_behind(
-    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_leaves_no_file_behind(lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
@@ -186,9 +182,7 @@ def test_the_log_is_never_trimmed_before_it_is_archived(log: SqliteLog, lake: La
         log.append({"user_events": rows[i : i + 5]})
     assert trim_archived(log, lake, clock, 0)["user_events"] == 0
     lake.write("user_events", 0, rows[:22])
-    assert (
-        trim_archived(log, lake, clock, 30 * HOUR)["user_events"] == 10
-    )  # 10..14 holds one of the last 30 hours
+    assert trim_archived(log, lake, clock, 30 * HOUR)["user_events"] == 10  # 10..14 holds one of the last 30 hours
     assert trim_archived(log, lake, clock, 0)["user_events"] == 10  # 20..24 is not wholly archived
     assert log.start("user_events") == 20
     waits = archive(log, lake, clock, min_records=100, max_age_ms=100 * HOUR)

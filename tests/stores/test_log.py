@@ -132,9 +132,7 @@ def test_a_killed_writer_loses_nothing_it_acknowledged(tmp_path: Path) -> None:
     path, rng = tmp_path / "log.db", random.Random(5)
     acknowledged: list[tuple[int, int]] = []
     for _ in range(8):
-        writer = subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True
-        )
+        writer = subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True)
         assert writer.stdout is not None
         lines = [writer.stdout.readline() for _ in range(rng.randrange(1, 40))]
         writer.send_signal(signal.SIGKILL)

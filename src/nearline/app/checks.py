@@ -37,15 +37,11 @@ def check_attributes(attributes: object) -> dict[str, Attribute]:
     for name, kind in attributes.items():
         where = f'App.attributes["{name}"]'
         if not isinstance(name, str) or not name.strip() or name != name.strip():
-            raise NearlineError(
-                "App.attributes", name, "give each attribute a name, without spaces around it"
-            )
+            raise NearlineError("App.attributes", name, "give each attribute a name, without spaces around it")
         if isinstance(kind, type) or not isinstance(kind, KINDS):
             raise NearlineError(where, kind, f"give one of {kinds}")
         if not isinstance(kind.source_field, str):
-            raise NearlineError(
-                f"{where}.source_field", kind.source_field, "give the name of a field, or nothing"
-            )
+            raise NearlineError(f"{where}.source_field", kind.source_field, "give the name of a field, or nothing")
         own = BUILT_IN.get(name, type(kind))
         if not isinstance(kind, own):
             remedy = f"every item has this field: give {own.__name__}(...) or another name"

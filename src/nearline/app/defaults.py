@@ -24,9 +24,7 @@ class Components:
 
 def components(app: App, order_only: bool = False) -> Components:
     """Return an application's components; time-based ones only where times are real."""
-    features = (
-        _in_time(app.features, order_only) if app.features is not None else default_features(order_only)
-    )
+    features = _in_time(app.features, order_only) if app.features is not None else default_features(order_only)
     sources = _in_time(app.sources, order_only) if app.sources is not None else default_sources(order_only)
     rules = tuple(app.rules) if app.rules is not None else default_rules()
     return Components(features, sources, app.ranker or default_ranker(), rules)

@@ -111,8 +111,6 @@ def _with_outcomes(types: list[EventType]) -> tuple[EventType, ...]:
     for roles in (("click", "intent", "conversion"), ("view",)):
         good = [kind.name for kind in types if kind.weight > 0 and kind.role in roles]
         if good:
-            return tuple(
-                msgspec.structs.replace(kind, outcome=True) if kind.name in good else kind for kind in types
-            )
+            return tuple(msgspec.structs.replace(kind, outcome=True) if kind.name in good else kind for kind in types)
     names = [kind.name for kind in types]
     raise NearlineError("App.events", names, "mark one as what to predict: EventType(..., outcome=True)")

@@ -87,9 +87,7 @@ def _explain(file: Path, place: str, error: BaseException) -> NearlineError:
     if isinstance(error, ModuleNotFoundError):
         remedy = f"install what holds {error.name!r}, or put {error.name}.py beside the file"
         return NearlineError(where, str(error), remedy)
-    return NearlineError(
-        where, f"{type(error).__name__}: {error}", "mend that line; the file must run by itself"
-    )
+    return NearlineError(where, f"{type(error).__name__}: {error}", "mend that line; the file must run by itself")
 
 
 def _line(source: bytes, name: str) -> int:

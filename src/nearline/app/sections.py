@@ -69,15 +69,9 @@ class Storage(Struct, frozen=True):
         str,
         Meta(description="The one folder that holds everything; relative to where you start.", min_length=1),
     ] = "nearline-data"
-    log: Annotated[str, Meta(description='Store of the event log, by URL; only "sqlite:" so far.')] = (
-        "sqlite:"
-    )
-    state: Annotated[str, Meta(description='Store of the online state, by URL; only "memory:" so far.')] = (
-        "memory:"
-    )
-    lake: Annotated[str, Meta(description='Store of the archived log, by URL; only "file:" so far.')] = (
-        "file:"
-    )
+    log: Annotated[str, Meta(description='Store of the event log, by URL; only "sqlite:" so far.')] = "sqlite:"
+    state: Annotated[str, Meta(description='Store of the online state, by URL; only "memory:" so far.')] = "memory:"
+    lake: Annotated[str, Meta(description='Store of the archived log, by URL; only "file:" so far.')] = "file:"
     durability: Annotated[
         Literal["fsync", "relaxed"],
         Meta(description='"fsync": a 202 means on disk. "relaxed": a power cut may lose the last second.'),
@@ -89,9 +83,7 @@ class Retention(Struct, frozen=True):
 
     log_days: Annotated[
         int,
-        Meta(
-            description="Days in the log; what the lake does not hold yet is never trimmed.", ge=1, le=36_500
-        ),
+        Meta(description="Days in the log; what the lake does not hold yet is never trimmed.", ge=1, le=36_500),
     ] = 7
     lake_days: Annotated[int, Meta(description="Days in the lake.", ge=1, le=36_500)] = 730
 
@@ -110,17 +102,13 @@ class State(Struct, frozen=True):
         int,
         Meta(description="Days without an event after which an item's counters are gone.", ge=1, le=36_500),
     ] = 7
-    dedupe_hours: Annotated[
-        int, Meta(description="Hours in which an event_id counts once.", ge=1, le=24 * 90)
-    ] = 24
+    dedupe_hours: Annotated[int, Meta(description="Hours in which an event_id counts once.", ge=1, le=24 * 90)] = 24
     snapshot_every_minutes: Annotated[
         int, Meta(description="Minutes between snapshots; after a crash the rest is replayed.", ge=1, le=1440)
     ] = 10
     ahead_seconds: Annotated[
         int,
-        Meta(
-            description="An event further ahead of the clock than this is refused, seconds.", ge=0, le=86_400
-        ),
+        Meta(description="An event further ahead of the clock than this is refused, seconds.", ge=0, le=86_400),
     ] = 60
 
 
@@ -147,12 +135,8 @@ def _quota() -> dict[str, int]:
 class CandidateLimits(Struct, frozen=True):
     """How many candidates a request looks at."""
 
-    limit: Annotated[
-        int, Meta(description="Candidates kept after merging the sources.", ge=1, le=100_000)
-    ] = 1000
-    ranked: Annotated[
-        int, Meta(description="Candidates that are ranked; fewer when time is short.", ge=1, le=100_000)
-    ] = 1000
+    limit: Annotated[int, Meta(description="Candidates kept after merging the sources.", ge=1, le=100_000)] = 1000
+    ranked: Annotated[int, Meta(description="Candidates that are ranked; fewer when time is short.", ge=1, le=100_000)] = 1000
     quota: Annotated[
         dict[Annotated[str, Meta(min_length=1)], Annotated[int, Meta(ge=0, le=100_000)]],
         Meta(description="Most candidates of a source, by name; 0 turns it off, others keep their own."),
@@ -162,22 +146,14 @@ class CandidateLimits(Struct, frozen=True):
 class Train(Struct, frozen=True):
     """Training in the background, in a process of its own."""
 
-    every: Annotated[
-        str, Meta(description='Time between trainings, such as "24h" or "30m"; "" turns it off.')
-    ] = "24h"
+    every: Annotated[str, Meta(description='Time between trainings, such as "24h" or "30m"; "" turns it off.')] = "24h"
     after_events: Annotated[int, Meta(description="Also train after so many new events; 0: never.", ge=0)] = 0
     days: Annotated[int, Meta(description="Days of events to learn from.", ge=1, le=36_500)] = 30
-    evaluate_days: Annotated[
-        int, Meta(description="The last of those days, kept apart to evaluate on.", ge=1, le=36_500)
-    ] = 7
-    examples: Annotated[
-        int, Meta(description="Lists sampled to teach the ranker.", ge=100, le=100_000_000)
-    ] = 8_000
+    evaluate_days: Annotated[int, Meta(description="The last of those days, kept apart to evaluate on.", ge=1, le=36_500)] = 7
+    examples: Annotated[int, Meta(description="Lists sampled to teach the ranker.", ge=100, le=100_000_000)] = 8_000
     embeddings: Annotated[int, Meta(description="Dimension of user and item vectors.", ge=4, le=2048)] = 128
     seed: Annotated[int, Meta(description="Seed of all randomness.", ge=0, le=2**32 - 1)] = 7
-    nice: Annotated[
-        int, Meta(description="Priority of the training process: 0 normal, 19 lowest.", ge=0, le=19)
-    ] = 10
+    nice: Annotated[int, Meta(description="Priority of the training process: 0 normal, 19 lowest.", ge=0, le=19)] = 10
 
     @property
     def every_ms(self) -> int:
@@ -188,12 +164,8 @@ class Train(Struct, frozen=True):
 class Impressions(Struct, frozen=True):
     """What is written down about each list shown."""
 
-    log: Annotated[
-        bool, Meta(description="Log each list; without it there is no feedback to learn from.")
-    ] = True
-    features: Annotated[
-        bool, Meta(description="Also log the features of the served items (some 300 bytes an item).")
-    ] = False
+    log: Annotated[bool, Meta(description="Log each list; without it there is no feedback to learn from.")] = True
+    features: Annotated[bool, Meta(description="Also log the features of the served items (some 300 bytes an item).")] = False
 
 
 class ClockSettings(Struct, frozen=True):
@@ -208,9 +180,7 @@ class ClockSettings(Struct, frozen=True):
 class RuleSettings(Struct, frozen=True):
     """The default rules."""
 
-    per_category: Annotated[
-        int, Meta(description="Most items of one category on a page; 0: no cap.", ge=0)
-    ] = 5
+    per_category: Annotated[int, Meta(description="Most items of one category on a page; 0: no cap.", ge=0)] = 5
     diversity: Annotated[
         float,
         Meta(

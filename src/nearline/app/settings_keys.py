@@ -69,9 +69,7 @@ def setting_keys() -> tuple[SettingKey, ...]:
 
 def section_summaries() -> dict[str, str]:
     """Return the name of each section with its one-line description."""
-    return {
-        name: (kind.__doc__ or "").strip().splitlines()[0] for name, kind in get_type_hints(Settings).items()
-    }
+    return {name: (kind.__doc__ or "").strip().splitlines()[0] for name, kind in get_type_hints(Settings).items()}
 
 
 def _meta(annotation: Any) -> msgspec.Meta:

@@ -33,8 +33,7 @@ def settings_toml(settings: Settings | None = None) -> str:
         parts.append(f"\n[{section}]\n# {summaries[section]}\n")
         # A table must follow the plain keys of its section, or it would swallow them.
         parts += [
-            _entry(key, getattr(getattr(chosen, section), key.name))
-            for key in sorted(keys, key=lambda key: key.kind is dict)
+            _entry(key, getattr(getattr(chosen, section), key.name)) for key in sorted(keys, key=lambda key: key.kind is dict)
         ]
     return "".join(parts)
 

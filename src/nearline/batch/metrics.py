@@ -52,9 +52,7 @@ class Summary(msgspec.Struct, frozen=True):
     gini: float
 
 
-def evaluate_lists(
-    lists: Sequence[Sequence[str]], cases: Sequence[Case], n_items: int, k: int = 10
-) -> Summary:
+def evaluate_lists(lists: Sequence[Sequence[str]], cases: Sequence[Case], n_items: int, k: int = 10) -> Summary:
     """Return what lists are worth, cut at `k`.
 
     Args:
@@ -67,9 +65,7 @@ def evaluate_lists(
         NearlineError: not one list per case, no case at all, or a case without targets.
     """
     if not cases or len(lists) != len(cases):
-        raise NearlineError(
-            "lists", len(lists), f"give one list for each of the {len(cases)} cases, at least one"
-        )
+        raise NearlineError("lists", len(lists), f"give one list for each of the {len(cases)} cases, at least one")
     if empty := [place for place, case in enumerate(cases) if not case.targets]:
         raise NearlineError("targets", len(empty), "leave out cases without targets", empty[0])
     hits = hits_at([case.targets for case in cases], lists, k)
@@ -175,9 +171,7 @@ def coverage(shown: Iterable[str], n_items: int) -> float:
     """
     different = len(set(shown))
     if n_items < 1 or different > n_items:
-        raise NearlineError(
-            "n_items", n_items, f"give the size of the catalogue; {different} items were shown"
-        )
+        raise NearlineError("n_items", n_items, f"give the size of the catalogue; {different} items were shown")
     return different / n_items
 
 

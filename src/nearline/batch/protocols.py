@@ -101,19 +101,13 @@ def one_point(dataset: Dataset, holdout: Holdout = "test") -> Split:
     user, item = _codes(dataset.events["user_id"]), _codes(dataset.events["item_id"])
     pair = user.astype(np.int64) * (int(item.max()) + 1) + item
     later = slice(start, end)
-    fits = (
-        np.isin(user[later], user[:start])
-        & np.isin(item[later], item[:start])
-        & ~np.isin(pair[later], pair[:start])
-    )
+    fits = np.isin(user[later], user[:start]) & np.isin(item[later], item[:start]) & ~np.isin(pair[later], pair[:start])
     asked = dataset.events.slice(start, end - start).filter(pa.array(fits))
     targets: dict[str, set[str]] = {}
     for user_id, item_id in zip(asked["user_id"].to_pylist(), asked["item_id"].to_pylist(), strict=True):
         targets.setdefault(user_id, set()).add(item_id)
     if not targets:
-        raise NearlineError(
-            dataset.name, end - start, "give users who have events on both sides of the split"
-        )
+        raise NearlineError(dataset.name, end - start, "give users who have events on both sides of the split")
     known = dataset.events.slice(0, start)
     now = int(known["timestamp"][-1].as_py())
     cases = tuple(Case(user_id, frozenset(items), now) for user_id, items in targets.items())
@@ -150,8 +144,7 @@ def _window(dataset: Dataset, holdout: Holdout) -> tuple[int, int]:
 def _cases(asked: pa.Table, revealed: range | list[int]) -> tuple[Case, ...]:
     columns = (asked[name].to_pylist() for name in ("user_id", "item_id", "timestamp"))
     return tuple(
-        Case(user_id, frozenset((item_id,)), now, seen)
-        for user_id, item_id, now, seen in zip(*columns, revealed, strict=True)
+        Case(user_id, frozenset((item_id,)), now, seen) for user_id, item_id, now, seen in zip(*columns, revealed, strict=True)
     )
 
 

@@ -39,9 +39,7 @@ class Lesson:
     complete: bool
 
 
-def sampled_lessons(
-    events: Events, kinds: Kinds, after: int, until: int, most: int, seed: int
-) -> list[Lesson]:
+def sampled_lessons(events: Events, kinds: Kinds, after: int, until: int, most: int, seed: int) -> list[Lesson]:
     """Return lessons from outcome events in (after, until] (ms UTC): a stated random sample, in offset order."""
     wanted = np.isin(events["kind"], kinds.outcomes) & (events["item"] != 0)
     wanted &= (events["ts"] > after) & (events["ts"] <= until) & (events["weight"] > 0)

@@ -77,9 +77,7 @@ def _train(tenant: Tenant, log: Log, say: Say, split: TimeSplit | None) -> Outco
     world = tenant.world()
     items = replay_catalog(iter_records(log, tenant.lake, "item_events"))
     world.catalog.follow(items)
-    data = FitData(
-        cleaned[before(cleaned, times.fitted)], keys(item.item_id for item in items), times.fitted, settings.seed
-    )
+    data = FitData(cleaned[before(cleaned, times.fitted)], keys(item.item_id for item in items), times.fitted, settings.seed)
     arrays: dict[str, Arrays] = {source.name: source.fit(data) for source in tenant.parts.sources}
     say("sources fitted: " + (", ".join(name for name, own in arrays.items() if own) or "none"))
     fitted = build_pipeline(tenant, world, arrays)
@@ -147,9 +145,7 @@ def _logged_lessons(tenant: Tenant, log: Log, times: TimeSplit, events: Events) 
     if not log.end("feedback"):
         return []
     shown = [r for _, records in iter_records(log, lake, "feedback") for r in records]
-    acted = (
-        r for _, records in iter_records(log, lake, "user_events") for r in records if r.request_id
-    )
+    acted = (r for _, records in iter_records(log, lake, "user_events") for r in records if r.request_id)
     users, at, _ = tombstones(events)
     erased = dict(zip(users.tolist(), at.tolist(), strict=True))
     touched = touches(acted, kinds, times.taught)
@@ -194,9 +190,7 @@ def _against(name: str, ours: Verdict, theirs: Verdict) -> Gate:
     return comparison_gate(f"not worse than {name}", np.array(ours.ndcg), np.array(theirs.ndcg))
 
 
-def _manifest(
-    tenant: Tenant, times: TimeSplit, events: int, items: int, taught_by: str, dropped: dict[str, int]
-) -> Manifest:
+def _manifest(tenant: Tenant, times: TimeSplit, events: int, items: int, taught_by: str, dropped: dict[str, int]) -> Manifest:
     version = tenant.releases.next_version()
     return Manifest(
         version=version,

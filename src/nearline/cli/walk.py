@@ -143,14 +143,10 @@ def pick(shown: Sequence[Place], trending: Sequence[Place], liked: Sequence[str]
     others = [place for place in trending if place.item_id not in there] or list(shown[-1:])
     known = {place.metadata.category for place in shown} | set(liked)
     roots = {category.split(" > ")[0] for category in known}
-    for strange in (
-        lambda place: place.metadata.category.split(" > ")[0] not in roots,
-        lambda place: place.metadata.category not in known,
-    ):
-        for place in others:
-            if place.metadata.category and strange(place):
-                return place
-    return others[0]
+    named = [place for place in others if place.metadata.category]
+    foreign = [place for place in named if place.metadata.category not in known]
+    farthest = [place for place in foreign if place.metadata.category.split(" > ")[0] not in roots]
+    return (farthest or foreign or others)[0]
 
 
 class _Api:

@@ -54,9 +54,7 @@ class PriceFeature:
 
 
 @kernel(i8[::1], i4[::1], i8, i8[:], f4[:, ::1])
-def _age(
-    created: NDArray[np.int64], items: I32, now: int, last: NDArray[np.int64], out: F32
-) -> None:
+def _age(created: NDArray[np.int64], items: I32, now: int, last: NDArray[np.int64], out: F32) -> None:
     for i in range(len(items)):
         at = created[items[i]]
         out[0, i] = (now - at) / 86400000.0 if at > 0 else np.nan

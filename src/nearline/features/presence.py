@@ -18,9 +18,7 @@ PRESENCE: np.dtype[np.void] = np.dtype([("offset", "<i8"), ("last", "<i8")])
 
 
 @kernel(record(PRESENCE), i4[::1], record(EVENT), i8, i8, u1[::1])
-def _touch(
-    rows: Rows, slots: I32, events: Events, hot_ttl: int, history_ttl: int, reset: NDArray[np.uint8]
-) -> None:
+def _touch(rows: Rows, slots: I32, events: Events, hot_ttl: int, history_ttl: int, reset: NDArray[np.uint8]) -> None:
     for i in range(len(slots)):
         slot = slots[i]
         reset[i] = KEEP

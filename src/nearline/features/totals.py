@@ -17,9 +17,7 @@ ITEM_TOTALS: np.dtype[np.void] = np.dtype(
     [("counts", "<i4", (ROLES,)), ("ratings", "<i4"), ("pad", "<i4"), ("rating", "<i8"), ("last", "<i8")]
 )
 """counts by role; ratings: how many; rating: their sum in hundredths; last: of any event, ms UTC."""
-USER_TOTALS: np.dtype[np.void] = np.dtype(
-    [("rating", "<i8"), ("value", "<i8"), ("ratings", "<i4"), ("values", "<i4")]
-)
+USER_TOTALS: np.dtype[np.void] = np.dtype([("rating", "<i8"), ("value", "<i8"), ("ratings", "<i4"), ("values", "<i4")])
 """Sums of ratings (hundredths) and values (thousandths), and how many."""
 
 

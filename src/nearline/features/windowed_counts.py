@@ -123,9 +123,7 @@ class UserCountsFeature:
 
 
 @kernel(i4[:], u2[:, :, :], i4[::1], i8, i8, i8, f4[:, ::1])
-def _read_item(
-    heads: I32, tiles: NDArray[np.uint16], slots: I32, now: int, width: int, ttl: int, out: F32
-) -> None:
+def _read_item(heads: I32, tiles: NDArray[np.uint16], slots: I32, now: int, width: int, ttl: int, out: F32) -> None:
     n = tiles.shape[1]
     current = now // width
     sums = np.empty(ROLES, np.int64)

@@ -94,9 +94,7 @@ class LogisticModel:
         if len(set(shapes)) > 1 or len(shapes[0]) != 1:
             raise NearlineError("logistic", shapes, "give four arrays of one value a feature")
 
-    def predict(
-        self, columns: NDArray[np.float32], out: NDArray[np.float32] | None = None
-    ) -> NDArray[np.float32]:
+    def predict(self, columns: NDArray[np.float32], out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
         """Return the probability of a positive event for each candidate.
 
         Args:

@@ -45,8 +45,5 @@ class LogisticRanker:
 
     def score(self, columns: F32) -> F32:
         """Return probabilities, `[n_outcomes, n] float32`."""
-        rows = [
-            np.zeros(columns.shape[1], np.float32) if model is None else model.predict(columns)
-            for model in self._models
-        ]
+        rows = [np.zeros(columns.shape[1], np.float32) if model is None else model.predict(columns) for model in self._models]
         return np.asarray(rows, np.float32).reshape(len(self._models), columns.shape[1])

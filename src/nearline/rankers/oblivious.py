@@ -129,9 +129,7 @@ class ObliviousTrees:
         """The fewest features `predict` can work with."""
         return int(self.features.max()) + 1 if self.features.size else 0
 
-    def margins(
-        self, columns: NDArray[np.float32], out: NDArray[np.float32] | None = None
-    ) -> NDArray[np.float32]:
+    def margins(self, columns: NDArray[np.float32], out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
         """Return uncalibrated scores, `[n_candidates] float32`; see `predict`."""
         if columns.ndim != 2 or columns.shape[0] < self.n_features:
             remedy = f"give [n_features, n_candidates] with at least {self.n_features} features"
@@ -144,9 +142,7 @@ class ObliviousTrees:
         add_trees(columns, self.features, self.thresholds, self.leaves, margins)
         return margins
 
-    def predict(
-        self, columns: NDArray[np.float32], out: NDArray[np.float32] | None = None
-    ) -> NDArray[np.float32]:
+    def predict(self, columns: NDArray[np.float32], out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
         """Return the probability of a positive event for each candidate.
 
         Args:

@@ -45,9 +45,7 @@ _log = logging.getLogger(__name__)
 _GIVEN_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}").fullmatch
 
 
-def create_app(
-    engine: EnginePort, metrics: Metrics | None = None, lifespan: Lifespan | None = None
-) -> ASGIApp:
+def create_app(engine: EnginePort, metrics: Metrics | None = None, lifespan: Lifespan | None = None) -> ASGIApp:
     """Return the API over an engine.
 
     Args:
@@ -93,9 +91,7 @@ class Api:
         }
         self.endpoints = {(method, plain(path)) for path, handlers in table.items() for method in handlers}
         self._fixed = {path: handlers for path, handlers in table.items() if "{" not in path}
-        self._patterns = [
-            (compile_path(path)[0], plain(path), handlers) for path, handlers in table.items() if "{" in path
-        ]
+        self._patterns = [(compile_path(path)[0], plain(path), handlers) for path, handlers in table.items() if "{" in path]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or take part in the server's start and end."""

@@ -60,10 +60,7 @@ class Call:
                 origin may send other types unasked (CORS), and would so reach a server on loopback.
         """
         kind = header(self.scope, b"content-type")
-        if (
-            kind != b"application/json"
-            and (kind or b"").split(b";")[0].strip().lower() != b"application/json"
-        ):
+        if kind != b"application/json" and (kind or b"").split(b";")[0].strip().lower() != b"application/json":
             raise ProblemError(
                 415,
                 "the body must be JSON, and say so",
@@ -83,9 +80,7 @@ class Call:
                 size += len(parts[-1])
             body = b"".join(parts)
         if len(body) > self._limit:
-            cause = NearlineError(
-                "body", f"{len(body):,} bytes or more", "send less at a time, or raise server.max_body_bytes"
-            )
+            cause = NearlineError("body", f"{len(body):,} bytes or more", "send less at a time, or raise server.max_body_bytes")
             raise ProblemError(413, f"the body is larger than {self._limit:,} bytes", cause=cause)
         return body
 

@@ -88,9 +88,7 @@ class Bodies(Generic[T]):
             if self.name not in whole:
                 return [msgspec.Raw(body)]
             for other in whole.keys() - {self.name}:
-                raise NearlineError(
-                    other, shown(_value(whole[other])), f'beside "{self.name}" nothing else goes there'
-                )
+                raise NearlineError(other, shown(_value(whole[other])), f'beside "{self.name}" nothing else goes there')
             array = whole[self.name]
             try:
                 whole = msgspec.json.decode(array, type=list[msgspec.Raw])
@@ -118,9 +116,7 @@ class Bodies(Generic[T]):
 def explained(error: Exception, raw: msgspec.Raw | bytes, kind: type[Any]) -> NearlineError:
     """Return what a decoder said as field, value and remedy."""
     if not isinstance(error, msgspec.ValidationError):
-        return MalformedError(
-            "body", shown(bytes(raw).decode("utf-8", "replace")), "send valid JSON in UTF-8"
-        )
+        return MalformedError("body", shown(bytes(raw).decode("utf-8", "replace")), "send valid JSON in UTF-8")
     text, given = str(error), _value(raw)
     at = _PATH.search(text)
     field = at["path"].replace("[...]", "") if at else ""
@@ -129,9 +125,7 @@ def explained(error: Exception, raw: msgspec.Raw | bytes, kind: type[Any]) -> Ne
     if unknown := _UNKNOWN.search(text):
         name = unknown["name"]
         value = given.get(name) if isinstance(given, dict) else None
-        return NearlineError(
-            _joined(field, name), shown(value), f"there is no such field{nearest(name, fields(kind))}"
-        )
+        return NearlineError(_joined(field, name), shown(value), f"there is no such field{nearest(name, fields(kind))}")
     value = given
     for part in re.findall(r"[^.\[\]]+", field):
         value = value.get(part) if isinstance(value, dict) else value
@@ -178,11 +172,7 @@ def identifier(value: Any, field: str) -> str:
         return value
     if type(value) is int:
         return identifier(str(value), field)
-    remedy = (
-        f"give at most {LONGEST_ID} characters, without NUL"
-        if type(value) is str
-        else "give text or a whole number"
-    )
+    remedy = f"give at most {LONGEST_ID} characters, without NUL" if type(value) is str else "give text or a whole number"
     raise NearlineError(field, shown(value), remedy)
 
 

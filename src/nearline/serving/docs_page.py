@@ -45,9 +45,7 @@ def page(document: Json) -> str:
         for method, operation in operations.items():
             groups.setdefault(operation["tags"][0], []).append(_operation(method, path, operation))
     links = "".join(f'<a href="#{escape(tag)}">{escape(tag)}</a>' for tag in [*groups, "Schemas"])
-    sections = "".join(
-        f'<h2 id="{escape(tag)}">{escape(tag)}</h2>{"".join(parts)}' for tag, parts in groups.items()
-    )
+    sections = "".join(f'<h2 id="{escape(tag)}">{escape(tag)}</h2>{"".join(parts)}' for tag, parts in groups.items())
     described = "".join(_schema(name, schema) for name, schema in sorted(schemas.items()))
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8">'
@@ -102,9 +100,7 @@ def _schema(name: str, schema: Json) -> str:
 
 def _content(answer: Json) -> str:
     return ", ".join(
-        _type(content["schema"])
-        if "$ref" in content["schema"]
-        else f"<code>{escape(kind.split(';')[0])}</code>"
+        _type(content["schema"]) if "$ref" in content["schema"] else f"<code>{escape(kind.split(';')[0])}</code>"
         for kind, content in answer.get("content", {}).items()
     )
 
@@ -126,11 +122,7 @@ def _type(schema: Json) -> str:
         "maxLength": "up to {} characters",
         "default": "default {}",
     }
-    notes = [
-        text.format(escape(str(schema[key])))
-        for key, text in names.items()
-        if schema.get(key) not in (None, "")
-    ]
+    notes = [text.format(escape(str(schema[key]))) for key, text in names.items() if schema.get(key) not in (None, "")]
     shown = " or ".join(kind) if isinstance(kind, list) else kind
     if names_of := schema.get("properties"):
         notes.append(", ".join(f"<code>{escape(name)}</code>" for name in names_of))

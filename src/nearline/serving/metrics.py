@@ -64,17 +64,11 @@ METRICS: tuple[Described, ...] = (
     Described("nearline_catalog_coverage", "gauge", "Share of items in a list since the start.", asked=True),
     Described("nearline_visitors", "gauge", "Users and sessions with state.", asked=True),
     Described("nearline_state_bytes", "gauge", "Memory of the online state.", asked=True),
-    Described(
-        "nearline_release_age_seconds", "gauge", "Age of the release in service; -1: none.", asked=True
-    ),
-    Described(
-        "nearline_train_last_timestamp_seconds", "gauge", "When training last ended; 0: never.", asked=True
-    ),
+    Described("nearline_release_age_seconds", "gauge", "Age of the release in service; -1: none.", asked=True),
+    Described("nearline_train_last_timestamp_seconds", "gauge", "When training last ended; 0: never.", asked=True),
     Described("nearline_train_next_timestamp_seconds", "gauge", "When training is due; 0: off.", asked=True),
     Described("nearline_train_last_failed", "gauge", "1: the last failed or was refused.", asked=True),
-    Described(
-        "nearline_train_failures_total", "counter", "Trainings that failed or were refused.", asked=True
-    ),
+    Described("nearline_train_failures_total", "counter", "Trainings that failed or were refused.", asked=True),
     Described(
         "nearline_impressions_lost_total",
         "counter",

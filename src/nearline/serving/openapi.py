@@ -56,9 +56,7 @@ def document(app: App, settings: Settings) -> Json:
     _refine(schemas, app)
     paths: Json = {}
     for route in ROUTES:
-        paths.setdefault(route.path, {})[route.method.lower()] = _operation(
-            route, bool(settings.server.api_key)
-        )
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, bool(settings.server.api_key))
     described: Json = {
         "openapi": "3.1.0",
         "info": {
@@ -140,9 +138,7 @@ def _refine(schemas: Json, app: App) -> None:
     event["user_id"] = event["item_id"] = _ID_OR_NUMBER
     event["event_id"] = event["session_id"] = _ID
     event["timestamp"] = _TIME
-    device = {
-        "description": f"One of {', '.join(filter(None, DEVICES))}; another is kept, and means nothing."
-    }
+    device = {"description": f"One of {', '.join(filter(None, DEVICES))}; another is kept, and means nothing."}
     event["context"] = _open(
         page=_ID_OR_NUMBER,
         position={"type": "integer", "minimum": 0, "maximum": MOST_POSITION},
@@ -160,9 +156,7 @@ def _refine(schemas: Json, app: App) -> None:
     item = schemas["ItemIn"]
     for name, most in LONGEST.items():
         item["properties"][name] = {"type": "string", "maxLength": most, "pattern": "^[^\\u0000]*$"}
-    item["properties"]["price"] = {
-        "anyOf": [{"type": "number", "minimum": 0, "maximum": 1e12}, {"type": "null"}]
-    }
+    item["properties"]["price"] = {"anyOf": [{"type": "number", "minimum": 0, "maximum": 1e12}, {"type": "null"}]}
     tag = {"type": "string", "minLength": 1, "maxLength": LONGEST_TAG}
     item["properties"]["tags"] = {"type": "array", "items": tag, "maxItems": MOST_TAGS}
     item["properties"]["created_at"] = _TIME

@@ -33,9 +33,7 @@ class Params:
         try:
             pairs = parse_qsl(query.decode(), keep_blank_values=True, errors="strict", max_num_fields=2000)
         except ValueError:
-            raise NearlineError(
-                "query", shown(repr(query)), "send percent-encoded UTF-8, fewer parameters"
-            ) from None
+            raise NearlineError("query", shown(repr(query)), "send percent-encoded UTF-8, fewer parameters") from None
         for name, value in pairs:
             if name not in known:
                 raise NearlineError(name, value, f"there is no such parameter{nearest(name, sorted(known))}")

@@ -93,6 +93,4 @@ UNFORESEEN = ProblemError(500, "the server made a mistake; its log has more unde
 
 def not_found(what: str, field: str, value: str) -> ProblemError:
     """Return a 404 that names what was looked for."""
-    return ProblemError(
-        404, f"there is no {what} {shown(value)!r}", cause=NearlineError(field, value, "check the id")
-    )
+    return ProblemError(404, f"there is no {what} {shown(value)!r}", cause=NearlineError(field, value, "check the id"))

@@ -87,14 +87,10 @@ class ListRoutes:
     def _query(self, params: Params) -> tuple[Query, str]:
         user_id, session_id = params.text("user_id"), params.text("session_id")
         if not user_id and not session_id:
-            raise NearlineError(
-                "user_id", "", "say for whom: give user_id, or session_id for an anonymous visitor"
-            )
+            raise NearlineError("user_id", "", "say for whom: give user_id, or session_id for an anonymous visitor")
         if params.given("num_results"):
             if params.given("page_size"):
-                raise NearlineError(
-                    "num_results", params.text("num_results"), "it is page_size: give one of them"
-                )
+                raise NearlineError("num_results", params.text("num_results"), "it is page_size: give one of them")
             size = params.whole("num_results", DEFAULT_SIZE, 1, MOST_SIZE)
         else:
             size = params.whole("page_size", DEFAULT_SIZE, 1, MOST_SIZE)

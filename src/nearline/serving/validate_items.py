@@ -46,9 +46,7 @@ class ItemValidator:
 
     def __init__(self, app: App) -> None:
         self._attributes = {name: kind for name, kind in app.attributes.items() if name not in BUILT_IN}
-        self._renamed = {
-            kind.source_field: name for name, kind in app.attributes.items() if kind.source_field
-        }
+        self._renamed = {kind.source_field: name for name, kind in app.attributes.items() if kind.source_field}
         self._bodies = Bodies(_Any, "items")
 
     def batch(self, body: bytes) -> AcceptedItems:
@@ -138,9 +136,7 @@ class ItemValidator:
                 moved[name] = value
             else:
                 known = nearest(field, [*_FIELDS, *self._attributes])
-                raise NearlineError(
-                    field, shown(value), f"there is no such field{known}; more goes under attributes"
-                )
+                raise NearlineError(field, shown(value), f"there is no such field{known}; more goes under attributes")
         if moved and isinstance(out.get("attributes", {}), dict):
             out["attributes"] = {**out.get("attributes", {}), **moved}
         return out
@@ -190,9 +186,7 @@ def _tags(value: Any, field: str) -> tuple[str, ...]:
         raise NearlineError(field, shown(value), f"give a list of at most {MOST_TAGS} names")
     for tag in value:
         if not isinstance(tag, str) or not 0 < len(tag) <= LONGEST_TAG or "\0" in tag:
-            raise NearlineError(
-                field, shown(tag), f"give each as text of 1 to {LONGEST_TAG} characters, without NUL"
-            )
+            raise NearlineError(field, shown(tag), f"give each as text of 1 to {LONGEST_TAG} characters, without NUL")
     return tuple(value)
 
 
@@ -202,9 +196,7 @@ def _members(raw: bytes | msgspec.Raw) -> _CHANGED:
     except msgspec.ValidationError as error:
         raise explained(error, raw, ItemIn) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise MalformedError(
-            "body", shown(bytes(raw).decode("utf-8", "replace")), f"send valid JSON: {error}"
-        ) from None
+        raise MalformedError("body", shown(bytes(raw).decode("utf-8", "replace")), f"send valid JSON: {error}") from None
     return members
 
 
@@ -219,6 +211,4 @@ def _encoded(value: _CHANGED) -> bytes:
     try:
         return msgspec.json.encode(value)
     except (OverflowError, RecursionError, msgspec.MsgspecError):
-        raise NearlineError(
-            "attributes", shown(value), "keep whole numbers within 64 bits, or send text"
-        ) from None
+        raise NearlineError("attributes", shown(value), "keep whole numbers within 64 bits, or send text") from None

@@ -28,9 +28,7 @@ POSITION_BIAS = 0.6
 MAX_LISTS = 5
 
 _COMPLEMENTS = np.array(COMPLEMENTS)
-_HOURS = np.array(
-    [3, 2, 1, 1, 1, 2, 4, 6, 7, 8, 8, 9, 10, 9, 8, 8, 9, 10, 12, 14, 15, 14, 10, 6], dtype=float
-)
+_HOURS = np.array([3, 2, 1, 1, 1, 2, 4, 6, 7, 8, 8, 9, 10, 9, 8, 8, 9, 10, 12, 14, 15, 14, 10, 6], dtype=float)
 
 
 def position_bias(rank: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -85,9 +83,7 @@ def sessions_of_day(
     return Sessions(user, start, intent, np.minimum(1 + rng.poisson(1.0, n), MAX_LISTS))
 
 
-def next_intent(
-    rng: np.random.Generator, intent: NDArray[np.int64], bought: NDArray[np.int64]
-) -> NDArray[np.int64]:
+def next_intent(rng: np.random.Generator, intent: NDArray[np.int64], bought: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the intents after a page: half of those who `bought` (a leaf, or -1) now want its complement."""
     turns = (bought >= 0) & (rng.random(len(intent)) < 0.5)
     return np.where(turns, _COMPLEMENTS[bought], intent)

@@ -88,9 +88,7 @@ def make_catalog(seed: int, n_items: int, end_ms: int, arrival_days: int = 30) -
         NearlineError: fewer items than leaves.
     """
     if n_items < len(LEAVES):
-        raise NearlineError(
-            "items", n_items, f"ask for {len(LEAVES)} or more: every leaf category needs an item"
-        )
+        raise NearlineError("items", n_items, f"ask for {len(LEAVES)} or more: every leaf category needs an item")
     rng = np.random.default_rng([seed, 1])
     share = rng.dirichlet(np.full(len(LEAVES), 8.0))
     extra = rng.choice(len(LEAVES), n_items - len(LEAVES), p=share)

@@ -100,9 +100,7 @@ class Client:
         self._connection.request(method, self._prefix + path, body, headers)
         response = self._connection.getresponse()
         content = response.read()
-        return Answer(response.status, content, time.perf_counter() - begun), _seconds(
-            response.headers.get("Retry-After")
-        )
+        return Answer(response.status, content, time.perf_counter() - begun), _seconds(response.headers.get("Retry-After"))
 
 
 def _seconds(header: str | None) -> float | None:

@@ -85,9 +85,7 @@ def drive(
 class _Visits:
     """The state of one drive: counters, and the numbers of the next session and event."""
 
-    def __init__(
-        self, world: ShopWorld, client: Client, page_size: int, context: str, timed: bool, run: int
-    ) -> None:
+    def __init__(self, world: ShopWorld, client: Client, page_size: int, context: str, timed: bool, run: int) -> None:
         self.world, self.client, self.page_size, self.context, self.timed = (
             world,
             client,
@@ -103,9 +101,7 @@ class _Visits:
         self.lasting: list[tuple[float, float, float]] = []
         self.session: list[tuple[float, float, float]] = []
 
-    def visit(
-        self, rng: np.random.Generator, day: int, of: Sessions, index: int, owed: NDArray[np.int64]
-    ) -> None:
+    def visit(self, rng: np.random.Generator, day: int, of: Sessions, index: int, owed: NDArray[np.int64]) -> None:
         """Play one session: up to `lists` rounds of asking, looking and telling."""
         user, at, intent = of.user[[index]], of.start[[index]], of.intent[[index]]
         number, self.sessions = self.sessions, self.sessions + 1
@@ -139,9 +135,7 @@ class _Visits:
         p50, p99 = _percentiles(self.list_seconds)
         post_p50, post_p99 = _percentiles(self.post_seconds)
         return DriveReport(
-            days=tuple(
-                DayReport(day, **{name: self.days[day, name] for name in names}) for day in range(days)
-            ),
+            days=tuple(DayReport(day, **{name: self.days[day, name] for name in names}) for day in range(days)),
             lists=sum(self.days[day, "lists"] for day in range(days)),
             short=self.short,
             events=self.events,
@@ -188,9 +182,7 @@ class _Visits:
         self.errors += rows.count(-1)
         return np.array([row for row in rows if row >= 0], dtype=np.int64)
 
-    def _judge(
-        self, rng: np.random.Generator, user: int, intent: int, items: NDArray[np.int64]
-    ) -> NDArray[np.float32]:
+    def _judge(self, rng: np.random.Generator, user: int, intent: int, items: NDArray[np.int64]) -> NDArray[np.float32]:
         """Note how good a list is beside the best and a random one; return all utilities in the session."""
         who = self.world.people.ids[user]
         random = rng.integers(len(self.world.items), size=len(items))
@@ -223,9 +215,7 @@ class _Visits:
     def _heard(self, status: int) -> None:
         self.silent = 0 if status else self.silent + 1
         if self.silent >= _PATIENCE:
-            raise NearlineError(
-                "base_url", self.silent, "start the server, or check the URL: nothing answers there"
-            )
+            raise NearlineError("base_url", self.silent, "start the server, or check the URL: nothing answers there")
 
 
 def _percentiles(seconds: list[float]) -> tuple[float, float]:

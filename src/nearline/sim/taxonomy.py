@@ -122,7 +122,5 @@ _BY_NAME = {leaf.name: row for row, leaf in enumerate(LEAVES)}
 COMPLEMENTS: tuple[int, ...] = tuple(_BY_NAME[leaf.complement] for leaf in LEAVES)
 """For each leaf, the row of its complement."""
 
-DEPARTMENT_OF: tuple[int, ...] = tuple(
-    [d.name for d in DEPARTMENTS].index(leaf.department) for leaf in LEAVES
-)
+DEPARTMENT_OF: tuple[int, ...] = tuple([d.name for d in DEPARTMENTS].index(leaf.department) for leaf in LEAVES)
 """For each leaf, the row of its department."""

@@ -88,11 +88,7 @@ class ShopWorld:
     def ideal_list(self, user_id: str, candidates: Sequence[str] | None = None, k: int = 20) -> list[str]:
         """Return the `k` best of the candidates (all items when None) for a user, best first."""
         utility = self.utilities(user_id)
-        rows = (
-            self._all[0]
-            if candidates is None
-            else np.array([self._item(c) for c in candidates], dtype=np.int64)
-        )
+        rows = self._all[0] if candidates is None else np.array([self._item(c) for c in candidates], dtype=np.int64)
         best = rows[np.argsort(-utility[rows], kind="stable")[:k]]
         return [self.items[row].item_id for row in best]
 
@@ -116,9 +112,7 @@ class ShopWorld:
             written += until
             yield events
 
-    def _day(
-        self, rng: np.random.Generator, start: int, owed: NDArray[np.int64], first: int
-    ) -> tuple[Rows, int]:
+    def _day(self, rng: np.random.Generator, start: int, owed: NDArray[np.int64], first: int) -> tuple[Rows, int]:
         """Return a day's rows, some of them later than the day, and the number of the next session."""
         visits = sessions_of_day(rng, self.people, start, owed)
         number, user = first + np.arange(len(visits.user)), visits.user

@@ -28,9 +28,7 @@ class ArchiveReport:
     behind: dict[Topic, int]
 
 
-def archive(
-    log: Log, lake: Lake, clock: Clock, chunk: int = CHUNK, min_records: int = 1, max_age_ms: int = 0
-) -> ArchiveReport:
+def archive(log: Log, lake: Lake, clock: Clock, chunk: int = CHUNK, min_records: int = 1, max_age_ms: int = 0) -> ArchiveReport:
     """Copy what the log holds beyond the lake's end; file names say what is done, so nothing repeats.
 
     Runs beside the writer, with a read-only log.

@@ -61,9 +61,7 @@ SCHEMA: Any = pa.schema(
 
 ALIASES = {"action_type": "event_type"}
 RECORD_COLUMNS: tuple[str, ...] = Record.__struct_fields__
-DERIVED = {"tenant", "topic", "partition", "offset"} | {
-    name for name in SCHEMA.names if name.endswith("_key")
-}
+DERIVED = {"tenant", "topic", "partition", "offset"} | {name for name in SCHEMA.names if name.endswith("_key")}
 _DEVICE = {name: code for code, name in enumerate(DEVICES)}
 
 
@@ -126,10 +124,7 @@ def events_from_table(table: pa.Table, kinds: Kinds) -> Events:
 
 def table_from_records(records: Sequence[Record], topic: Topic, first_offset: int, tenant: str) -> pa.Table:
     """Return consecutive records as a table of the lake, with offsets from `first_offset` on."""
-    columns = {
-        name: pa.array([getattr(r, name) for r in records], _plain(SCHEMA.field(name).type))
-        for name in RECORD_COLUMNS
-    }
+    columns = {name: pa.array([getattr(r, name) for r in records], _plain(SCHEMA.field(name).type)) for name in RECORD_COLUMNS}
     return complete(pa.table(columns), topic, first_offset, tenant)
 
 

@@ -56,9 +56,7 @@ class Lake:
 
     def files(self, topic: Topic) -> list[LakeFile]:
         """Return the files of a topic in offset order."""
-        return sorted(
-            (f for path in self._partitions(topic) for f in _files(path)), key=lambda file: file.first
-        )
+        return sorted((f for path in self._partitions(topic) for f in _files(path)), key=lambda file: file.first)
 
     def start(self, topic: Topic) -> int:
         """Return the first offset kept, or the end where nothing is."""

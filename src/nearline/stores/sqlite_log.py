@@ -274,9 +274,7 @@ def _exclusive(path: Path) -> int:
     return descriptor
 
 
-def _page(
-    connection: sqlite3.Connection, topic: Topic, start: int, limit: int
-) -> list[tuple[int, int, bytes]]:
+def _page(connection: sqlite3.Connection, topic: Topic, start: int, limit: int) -> list[tuple[int, int, bytes]]:
     """Return batches from the one that holds `start` on, no more than `limit` records need."""
     page: list[tuple[int, int, bytes]] = []
     with closing(connection.execute(PAGE, (topic, start, PAGE_BATCHES))) as cursor:

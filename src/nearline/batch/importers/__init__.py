@@ -42,9 +42,7 @@ FORMATS: tuple[Format, ...] = (
         movietweetings.load,
     ),
     Format("taobao", "UserBehavior.csv", taobao.detect, taobao.load),
-    Format(
-        "table", "a CSV or Parquet file with columns user_id, item_id and timestamp", table.detect, table.load
-    ),
+    Format("table", "a CSV or Parquet file with columns user_id, item_id and timestamp", table.detect, table.load),
 )
 """Tried in this order; the most particular first."""
 

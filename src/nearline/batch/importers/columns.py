@@ -79,9 +79,7 @@ def read_text(
             ),
         )
     except (OSError, pa.ArrowInvalid) as error:
-        raise NearlineError(
-            str(path), str(error), "give a readable UTF-8 text file with one row a line"
-        ) from error
+        raise NearlineError(str(path), str(error), "give a readable UTF-8 text file with one row a line") from error
     return table, len(ragged)
 
 

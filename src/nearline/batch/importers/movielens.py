@@ -150,9 +150,7 @@ def _ordered(folder: Path) -> Dataset:
     table = table.drop_columns(["position"]).append_column("timestamp", pa.array(times)).take(order)
     seen = set(pc.unique(table["item_id"]).to_pylist())
     items = [item for item in _movies(folder) if item.item_id in seen]
-    return assemble(
-        folder.name, table, items, {RAGGED: ragged} | dropped if ragged else dropped, order_only=True
-    )
+    return assemble(folder.name, table, items, {RAGGED: ragged} | dropped if ragged else dropped, order_only=True)
 
 
 def _movies(folder: Path) -> list[Item]:

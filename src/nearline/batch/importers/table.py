@@ -109,9 +109,7 @@ def _items(events_file: Path, events: pa.Table) -> list[Item]:
         if name in ordered.column_names:
             has = ordered.filter(pc.is_valid(ordered[name]))
             last = has.group_by("item_id", use_threads=False).aggregate([(name, "last")])
-            for item_id, value in zip(
-                last["item_id"].to_pylist(), last[f"{name}_last"].to_pylist(), strict=True
-            ):
+            for item_id, value in zip(last["item_id"].to_pylist(), last[f"{name}_last"].to_pylist(), strict=True):
                 said[item_id][name] = value
     for file in sorted(events_file.parent.iterdir()):
         found = _columns(file)
@@ -178,7 +176,5 @@ def _read(file: Path) -> tuple[pa.Table, int]:
         table, ragged = pq.read_table(file, columns=wanted), 0
     else:
         line = first_line(file)
-        table, ragged = read_text(
-            file, _header(file), _delimiter(line), header=True, quotes=True, include=wanted
-        )
+        table, ragged = read_text(file, _header(file), _delimiter(line), header=True, quotes=True, include=wanted)
     return pa.table({ours: table[theirs] for ours, theirs in found.items()}), ragged
