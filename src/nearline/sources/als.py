@@ -21,7 +21,6 @@ from nearline.schema.query import Query
 from nearline.sources.covisit import page_item
 from nearline.sources.top import best
 
-
 SCANNED = 64
 """Principal dimensions that the scan of all items looks at."""
 
