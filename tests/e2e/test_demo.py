@@ -42,7 +42,7 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
 
 def lists(text: str) -> tuple[list[str], list[str]]:
     """Return what moved, and the reasons, place by place, from what the demo printed."""
-    rows = re.findall(r"^ ?(\d+) .{46} +(new|=|↑\d+|↓\d+) (.*)$", text, re.M)
+    rows = re.findall(r"^ ?(\d+) .{30} +(new|=|↑\d+|↓\d+) (.*)$", text, re.M)
     return [moved for _, moved, _ in rows], [rest for _, _, rest in rows]
 
 

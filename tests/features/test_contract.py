@@ -67,7 +67,7 @@ def context(state: MemoryState, user: int, n: int = ITEMS, now: int = START + 3 
     )
     items = rng.permutation(size)[:n].astype(np.int32)
     n = len(items)
-    scores = rng.random((2, n)).astype(np.float32) * (rng.random((2, n)) < 0.5)
+    scores = rng.random((n, 2)).astype(np.float32) * (rng.random((n, 2)) < 0.5)
     candidates = Candidates(items, scores, scores.copy(), np.zeros(n, np.int32), np.full(n, -1, np.int32))
     query = Query(user, now, device="mobile", surface="cart")
     return ReadContext(query, state.hydrate(user, now), candidates, state.rows, columns)

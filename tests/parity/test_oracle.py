@@ -57,7 +57,7 @@ def new_state() -> MemoryState:
 
 def read(state: MemoryState, user: int, now: int) -> dict[str, F32]:
     n = len(CARDS)
-    none, items = np.zeros((0, n), np.float32), np.arange(n, dtype=np.int32)
+    none, items = np.zeros((n, 0), np.float32), np.arange(n, dtype=np.int32)
     candidates = Candidates(items, none, none, np.zeros(n, np.int32), np.full(n, -1, np.int32))
     context = ReadContext(Query(user, now), state.hydrate(user, now), candidates, state.rows, TABLE)
     out: dict[str, F32] = {}

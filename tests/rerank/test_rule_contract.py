@@ -43,7 +43,7 @@ def world_of(categories: list[str]) -> OnlineWorld:
 
 
 def candidates(n: int) -> Candidates:
-    none = np.zeros((1, n), np.float32)
+    none = np.zeros((n, 1), np.float32)
     return Candidates(np.arange(n, dtype=np.int32), none, none, np.zeros(n, np.int32), np.full(n, -1, np.int32))
 
 

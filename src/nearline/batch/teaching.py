@@ -126,13 +126,13 @@ def _shown(candidates: Candidates, shown: I32) -> Candidates:
     known = at >= 0
     out = Candidates(
         shown.astype(np.int32),
-        np.zeros((len(candidates.retrieval), len(shown)), np.float32),
-        np.zeros((len(candidates.retrieval), len(shown)), np.float32),
+        np.zeros((len(shown), candidates.retrieval.shape[1]), np.float32),
+        np.zeros((len(shown), candidates.retrieval.shape[1]), np.float32),
         np.zeros(len(shown), np.int32),
         np.full(len(shown), -1, np.int32),
     )
-    out.retrieval[:, known] = candidates.retrieval[:, at[known]]
-    out.ranks[:, known] = candidates.ranks[:, at[known]]
+    out.retrieval[known] = candidates.retrieval[at[known]]
+    out.ranks[known] = candidates.ranks[at[known]]
     return out
 
 

@@ -79,7 +79,7 @@ def verify(tenant: Tenant, log: Log) -> VerifyReport:
         served = np.asarray(impression.features, np.float32).T
         slots = world.item_slots(keys(impression.items))
         n = len(slots)
-        blank = np.zeros((len(tenant.parts.sources), n), np.float32)
+        blank = np.zeros((n, len(tenant.parts.sources)), np.float32)
         candidates = Candidates(slots, blank, blank, np.zeros(n, np.int32), np.full(n, -1, np.int32))
         user = world.hydrate(moment.query.visitor, moment.query.now)
         ours = features.read(ReadContext(moment.query, user, candidates, world.rows, world.columns))

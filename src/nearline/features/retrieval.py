@@ -9,13 +9,15 @@ from nearline.schema.kernel import f4, kernel
 
 @kernel(f4[:, ::1], f4[:, ::1], f4[:, ::1])
 def _read(scores: F32, ranks: F32, out: F32) -> None:
-    n = len(scores)
-    out[2 * n, :] = 0.0
-    for s in range(n):
-        for i in range(scores.shape[1]):
-            out[s, i] = scores[s, i]
-            out[n + s, i] = ranks[s, i]
-            out[2 * n, i] += ranks[s, i] > 0.0
+    n = scores.shape[1]
+    for i in range(len(scores)):
+        found = 0
+        for s in range(n):
+            out[s, i] = scores[i, s]
+            out[n + s, i] = ranks[i, s]
+            if ranks[i, s] > 0.0:
+                found += 1
+        out[2 * n, i] = found
 
 
 class RetrievalFeature:

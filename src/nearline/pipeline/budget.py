@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 
+STAGES = ("candidates", "features", "ranking", "rules")
+"""Stages with a slice of their own."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """The budget of a request; a stage that is late degrades, at the total the fallback answers.
@@ -24,9 +28,4 @@ class Limits:
 
     def of(self, stage: str) -> float:
         """Return a stage's slice."""
-        return {
-            "candidates": self.candidates,
-            "features": self.features,
-            "ranking": self.ranking,
-            "rules": self.rules,
-        }.get(stage, self.total)
+        return getattr(self, stage) if stage in STAGES else self.total

@@ -43,9 +43,9 @@ def _merge(
                 source[place] = -1
                 n += 1
             rank = np.float32(1.0) / np.float32(j - start + 1)
-            retrieval[s, place] = scores[j]
-            ranks[s, place] = rank
-            if source[place] < 0 or rank > ranks[source[place], place]:
+            retrieval[place, s] = scores[j]
+            ranks[place, s] = rank
+            if source[place] < 0 or rank > ranks[place, source[place]]:
                 source[place] = s
                 reason[place] = because[j]
         start = ends[s]
@@ -76,7 +76,7 @@ def merge(retrieved: Sequence[Retrieved], n_items: int, limit: int) -> Candidate
         _scratch.place_of = np.full(_scratch.size, -1, np.int32)
     room = min(total, limit)
     merged, source, because = (np.empty(room, np.int32) for _ in range(3))
-    retrieval, ranks = np.zeros((len(retrieved), room), np.float32), np.zeros((len(retrieved), room), np.float32)
+    retrieval, ranks = np.zeros((room, len(retrieved)), np.float32), np.zeros((room, len(retrieved)), np.float32)
     n = 0
     if total:
         items, reasons, scores = np.empty(total, np.int32), np.empty(total, np.int32), np.empty(total, np.float32)
@@ -97,8 +97,7 @@ def merge(retrieved: Sequence[Retrieved], n_items: int, limit: int) -> Candidate
             source,
             because,
         )
-    out = Candidates(merged, retrieval, ranks, source, because)
-    return out if n == room else out.take(np.arange(n))
+    return Candidates(merged[:n], retrieval[:n], ranks[:n], source[:n], because[:n])
 
 
 def _head(r: Retrieved, n: int) -> Retrieved:
@@ -109,5 +108,5 @@ def retrieval_order(candidates: Candidates) -> I32:
     """Return places by reciprocal rank fusion, best first (Cormack et al. 2009), `[n] int32`."""
     # ranks holds 1 / rank; 1 / (60 + rank) is the fusion's usual damping.
     ranks = candidates.ranks
-    damped = np.where(ranks > 0, ranks / (1.0 + 60.0 * ranks), 0.0).sum(axis=0)
+    damped = np.where(ranks > 0, ranks / (1.0 + 60.0 * ranks), 0.0).sum(axis=1)
     return np.argsort(-damped, kind="stable").astype(np.int32)

@@ -243,10 +243,12 @@ class Pipeline:
             if outcomes.shape != (len(self.weights), matrix.shape[1]):
                 raise ValueError(f"score returned {outcomes.shape} for {matrix.shape[1]} candidates")
             scores = self.weights @ outcomes
-            if not np.isfinite(scores).any():
+            finite = np.isfinite(scores)
+            if not finite.any():
                 raise ValueError("no score is finite")
             # A score that is not finite sinks and never reaches a client.
-            scores = np.nan_to_num(scores, nan=-1e30, posinf=-1e30, neginf=-1e30)
+            if not finite.all():
+                scores = np.where(finite, scores, np.float32(-1e30))
             order = np.argsort(-scores, kind="stable")
             if run.query.limits:
                 # Rules look at the head; evaluation, which runs without limits, at every candidate.

@@ -35,8 +35,8 @@ class Candidates:
 
     Attributes:
         items: slots, `[n] int32`.
-        retrieval: each source's score, 0 where it did not retrieve, `[n_sources, n] float32`.
-        ranks: 1 / rank within each source, 0 where it did not retrieve, `[n_sources, n] float32`.
+        retrieval: each source's score, 0 where it did not retrieve, `[n, n_sources] float32`.
+        ranks: 1 / rank within each source, 0 where it did not retrieve, `[n, n_sources] float32`.
         source: place of the source that ranked it highest, `[n] int32`.
         because: that source's reason, a slot or -1, `[n] int32`.
     """
@@ -55,8 +55,8 @@ class Candidates:
         """Return the candidates at places (or where a mask is true), in that order."""
         return Candidates(
             self.items[places],
-            np.ascontiguousarray(self.retrieval[:, places]),
-            np.ascontiguousarray(self.ranks[:, places]),
+            self.retrieval[places],
+            self.ranks[places],
             self.source[places],
             self.because[places],
         )

@@ -79,7 +79,7 @@ class Fallback:
 
     def _fine(self, query: Query, user: UserState, found: Retrieved, filters: Sequence[Filter]) -> Ranked:
         n = len(found.items)
-        none, zero = np.zeros((0, n), np.float32), np.zeros(n, np.int32)
+        none, zero = np.zeros((n, 0), np.float32), np.zeros(n, np.int32)
         candidates = Candidates(found.items, none, none, zero, found.because)
         # Whatever the filters are and do, what is not in the catalogue is never shown.
         keep = self._world.columns.available[found.items]

@@ -83,7 +83,7 @@ def similar_items(
 
 def _ranked(items: np.ndarray[tuple[int], np.dtype[np.int32]], scores: np.ndarray[tuple[int], np.dtype[np.float32]]) -> Ranked:
     found = Retrieved(items, scores, np.full(len(items), -1, np.int32))
-    none = np.zeros((0, len(items)), np.float32)
+    none = np.zeros((len(items), 0), np.float32)
     return Ranked(Candidates(found.items, none, none, np.zeros(len(items), np.int32), found.because), found.scores)
 
 

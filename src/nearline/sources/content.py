@@ -15,7 +15,7 @@ from nearline.schema.components import Arrays, FitData, Fold, Stateful, UserStat
 from nearline.schema.kernel import f4, i4, i8, kernel
 from nearline.schema.query import Query
 from nearline.sources.covisit import page_item
-from nearline.sources.top import top
+from nearline.sources.top import best
 
 DEPTH = 200
 """Items kept per attribute value: the most touched ones, so that a common value costs no more than a rare one."""
@@ -156,6 +156,5 @@ class ContentSource:
         touched = scratch.touched[:count]
         scores = scratch.total[touched]
         scratch.total[touched] = 0.0
-        places = np.empty(limit, np.int32)
-        places = places[: top(scores, limit, places)]
+        places = best(scores, limit)
         return Retrieved(touched[places], scores[places], np.full(len(places), recent[0], np.int32))

@@ -30,7 +30,7 @@ from nearline.schema.event import EVENT, Events, Role
 from nearline.schema.ids import key
 from nearline.schema.kernel import f4, i4, i8, inline, kernel, record, u1
 from nearline.schema.query import Query
-from nearline.sources.top import top
+from nearline.sources.top import best
 
 UNIT = 720
 """Weight of the direct successor; lag n weighs UNIT // n."""
@@ -328,8 +328,7 @@ class CovisitSource:
         touched = scratch.touched[:count]
         scores = scratch.total[touched]
         scratch.total[touched] = 0.0
-        places = np.empty(limit, np.int32)
-        places = places[: top(scores, limit, places)]
+        places = best(scores, limit)
         items = touched[places]
         return Retrieved(items, scores[places], scratch.because[items])
 

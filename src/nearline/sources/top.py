@@ -3,61 +3,63 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nearline.schema.candidates import F32, I32
-from nearline.schema.kernel import f4, i4, i8, kernel
+from nearline.schema.kernel import i8, kernel, u4, u8
 
 SAMPLE = 512
+_BINS = 2048
+"""Exponent and three bits of mantissa: positive floats sort as their bits do."""
 
 
-@kernel(f4[::1], i8, i4[::1])
-def top(scores: F32, k: int, out: I32) -> int:
-    """Write the places of the k greatest positive scores into `out`, best first; equal ones in order of place.
+@kernel(u4[::1], i8, u8[::1])
+def _above(bits: NDArray[np.uint32], k: int, keys: NDArray[np.uint64]) -> int:
+    """Write a sort key for each positive score that may be among the best k; return how many.
 
-    Args:
-        scores: `[n] float32`; those not above 0 (and NaN) are left out.
-        k: how many at most.
-        out: `[>= k] int32`.
-
-    Returns:
-        How many were written.
+    The key is the inverted score, then the place: the smallest key is the best score, equal ones in order of place.
     """
-    n = len(scores)
-    threshold = np.float32(0.0)
+    n = len(bits)
+    infinite = np.uint32(0x7F800000)
+    threshold = np.uint32(1)
     if 4 * k < n:
+        counts = np.zeros(_BINS, np.int32)
         step = max(1, n // SAMPLE)
-        size = (n + step - 1) // step
-        sample = np.empty(size, np.float32)
-        for j in range(size):
-            sample[j] = scores[j * step]
-        sample.sort()
-        # Some slack, so that the guess rarely leaves fewer than k; where it does, all positive scores are sorted.
-        place = int(size * (1.0 - 1.35 * k / n)) - 3
-        if place >= 0 and sample[place] > 0.0:
-            threshold = sample[place]
-    places = np.empty(n, np.int32)
-    count = 0
-    for i in range(n):
-        if scores[i] >= threshold and scores[i] > 0.0:
-            places[count] = i
-            count += 1
-    if count < k and threshold > 0.0:
+        size = 0
+        for j in range(0, n, step):
+            size += 1
+            if bits[j] <= infinite:
+                counts[bits[j] >> np.uint32(20)] += 1
+        # Some slack, so that the guess rarely leaves fewer than k; where it does, all positive scores are taken.
+        wanted = size * 1.35 * k / n + 3
+        found = 0
+        for place in range(_BINS - 1, 0, -1):
+            found += counts[place]
+            if found >= wanted:
+                threshold = np.uint32(place) << np.uint32(20)
+                break
+    for _ in range(2):
         count = 0
         for i in range(n):
-            if scores[i] > 0.0:
-                places[count] = i
+            if threshold <= bits[i] <= infinite:
+                keys[count] = (np.uint64(infinite - bits[i]) << np.uint64(32)) | np.uint64(i)
                 count += 1
-    negative = np.empty(count, np.float32)
-    for j in range(count):
-        negative[j] = -scores[places[j]]
-    order = np.argsort(negative, kind="mergesort")
-    found = min(k, count)
-    for j in range(found):
-        out[j] = places[order[j]]
-    return found
+        if count >= k or threshold == 1:
+            break
+        threshold = np.uint32(1)
+    return count
 
 
 def best(scores: F32, k: int) -> I32:
-    """Return the places of the k greatest positive scores, best first, `[<= k] int32`."""
-    out = np.empty(k, np.int32)
-    return out[: top(scores, k, out)]
+    """Return the places of the k greatest positive scores (not NaN), best first; equal ones in order of place.
+
+    Args:
+        scores: `[n] float32`, contiguous.
+        k: how many at most.
+    """
+    keys = np.empty(len(scores), np.uint64)
+    keys = keys[: _above(scores.view(np.uint32), k, keys)]
+    if len(keys) > 2 * k:
+        keys = np.partition(keys, k)[:k]
+    keys.sort()
+    return (keys[:k] & np.uint64(0xFFFFFFFF)).astype(np.int32)

@@ -33,7 +33,7 @@ class TrendingSource:
     template: ClassVar[str] = "Trending now"
     time_based = False
 
-    def __init__(self, quota: int = 100, half_life: float = 24.0, refresh: int = SECOND, depth: int = 5000) -> None:
+    def __init__(self, quota: int = 100, half_life: float = 24.0, refresh: int = SECOND, depth: int = 2000) -> None:
         self.quota, self.half_life, self.refresh, self.depth = quota, half_life, refresh, depth
         self.state: tuple[Stateful, ...] = ()
         self.folds: tuple[Fold, ...] = (PopularityFold(), SessionFold(), AffinityFold())
