@@ -141,7 +141,7 @@ class CovisitTables:
 
     name = "covisit"
 
-    def __init__(self, window: int = 10, limit: int = 1024) -> None:
+    def __init__(self, window: int = 10, limit: int = 4096) -> None:
         if limit < _FIRST or limit & (limit - 1):
             raise NearlineError("CovisitTables.limit", limit, "give a power of two from 8 on")
         self.window, self.limit = window, limit
@@ -276,7 +276,7 @@ class CovisitSource:
     template: ClassVar[str] = "Because you viewed {title}"
     time_based = False
 
-    def __init__(self, quota: int = 200, window: int = 10, ask: int = 12, decay: float = 0.8, limit: int = 1024) -> None:
+    def __init__(self, quota: int = 200, window: int = 10, ask: int = 12, decay: float = 0.8, limit: int = 4096) -> None:
         self.quota, self.ask = quota, ask
         self.tables = CovisitTables(window, limit)
         self.state: tuple[Stateful, ...] = (self.tables,)
