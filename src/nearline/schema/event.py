@@ -93,14 +93,16 @@ EVENT: np.dtype[np.void] = np.dtype(
         ("kind", "u1"),
         ("role", "u1"),
         ("device", "u1"),
-        ("pad", "u1", (3,)),
+        ("shown", "u1"),
+        ("pad", "u1", (2,)),
     ],
     align=True,
 )
 """One event in numbers, `[n] EVENT`.
 
 offset: place in `user_events`; ts: ms UTC; user, item, session: 64-bit keys (user = visitor key); price, value and
-weight: thousandths; dwell: ms; rating: hundredths, 0 = none; kind: place of the type in the application; role: `Role`.
+weight: thousandths; dwell: ms; rating: hundredths, 0 = none; kind: place of the type in the application; role: `Role`;
+shown: 1 where the event answers a list (it came with a request_id), 0 where the visitor found the item by himself.
 """
 
 Events = NDArray[np.void]

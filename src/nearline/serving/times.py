@@ -24,7 +24,7 @@ def milliseconds(value: int | float | str, field: str) -> int:
     """
     if type(value) is int:
         time = value if value >= _SECONDS_BELOW else value * 1000
-    elif type(value) is float:
+    elif type(value) is float and abs(value) < 1e300:
         time = round(value if value >= _SECONDS_BELOW else value * 1000)
     elif type(value) is str:
         time = _from_text(value, field)

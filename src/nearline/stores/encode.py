@@ -20,7 +20,7 @@ from nearline.schema.kinds import Kinds
 
 EVENT_COLUMNS = (
     "offset", "timestamp", "user_key", "item_key", "session_key", "price", "value", "category_key",
-    "brand_key", "dwell_ms", "rating", "event_type", "device",
+    "brand_key", "dwell_ms", "rating", "event_type", "device", "request_id",
 )  # fmt: skip
 """The lake columns that `events_from_table` reads."""
 
@@ -86,6 +86,7 @@ def events_from_records(records: Sequence[Record], first_offset: int, kinds: Kin
         kinds,
         kind=np.array([place(r.event_type, 0) for r in records]),
         device=np.array([device(r.device, 0) for r in records]),
+        shown=np.array([1 if r.request_id else 0 for r in records]),
         price=np.array([r.price for r in records], np.float64),
         value=np.array([r.value for r in records], np.float64),
         rating=np.array([r.rating for r in records], np.float64),
@@ -114,6 +115,7 @@ def events_from_table(table: pa.Table, kinds: Kinds) -> Events:
         kinds,
         kind=mapped(table["event_type"], kinds.place, np.int64),
         device=mapped(table["device"], lambda name: _DEVICE.get(name, 0), np.int64),
+        shown=pc.binary_length(table["request_id"]).to_numpy() > 0,
         price=_floats(table["price"]),
         value=_floats(table["value"]),
         rating=_floats(table["rating"]),
@@ -218,13 +220,14 @@ def _numbers(
     *,
     kind: NDArray[np.int64],
     device: NDArray[np.int64],
+    shown: NDArray[Any],
     price: NDArray[np.float64],
     value: NDArray[np.float64],
     rating: NDArray[np.float64],
     dwell: NDArray[np.float64],
 ) -> None:
     """Fill the columns that are rounded or looked up; both ways pass here, so they can't differ."""
-    out["kind"], out["device"] = kind, device
+    out["kind"], out["device"], out["shown"] = kind, device, shown
     out["role"], out["weight"] = kinds.role[kind], kinds.weight[kind]
     out["price"] = _fixed(price, 1000, 1 << 62)
     out["value"] = _fixed(value, 1000, 1 << 62)
