@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-
 STAGES = ("candidates", "features", "ranking", "rules")
 """Stages with a slice of their own."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 
 from nearline.schema.errors import NearlineError
@@ -25,7 +26,10 @@ def milliseconds(value: int | float | str, field: str) -> int:
     if type(value) is int:
         time = value if value >= _SECONDS_BELOW else value * 1000
     elif type(value) is float and abs(value) < 1e300:
-        time = round(value if value >= _SECONDS_BELOW else value * 1000)
+        scaled = value if value >= _SECONDS_BELOW else value * 1000
+        if not math.isfinite(scaled):  # a number below -1e305 overflows when it is taken for seconds
+            raise NearlineError(field, shown(value), _FORMS)
+        time = round(scaled)
     elif type(value) is str:
         time = _from_text(value, field)
     else:
