@@ -21,7 +21,9 @@ DEPTH = 200
 """Items kept per attribute value: the most touched ones, so that a common value costs no more than a rare one."""
 
 
-@kernel(i4[::1], f4[::1], i8[::1], i4[::1], i8[::1], i4[::1], f4[::1], f4[::1], i4[::1], i4[::1], f4[::1])
+@kernel(
+    i4[::1], f4[::1], i8[::1], i4[::1], i8[::1], i4[::1], f4[::1], f4[::1], i4[::1], i4[::1], f4[::1], f4[::1], i4[::1]
+)  # fmt: skip
 def _ask(
     recent: I32,
     decay: F32,
@@ -34,6 +36,8 @@ def _ask(
     strongest: I32,
     touched: I32,
     total: F32,
+    lead: F32,
+    because: I32,
 ) -> int:
     """Weigh the attributes of recent items, then the items that have them; return how many items were touched."""
     n_tokens = 0
@@ -60,7 +64,12 @@ def _ask(
             if total[item] == 0.0:
                 touched[n] = item
                 n += 1
+                lead[item] = 0.0
             total[item] += weight[token]
+            # The reason is the newest item with the attribute that counted most.
+            if weight[token] > lead[item]:
+                lead[item] = weight[token]
+                because[item] = strongest[token]
         weight[token] = 0.0
     return n
 
@@ -138,6 +147,7 @@ class ContentSource:
         if getattr(scratch, "size", -1) < n or len(scratch.weight) < len(idf):
             scratch.size = n + n // 2
             scratch.total, scratch.touched = np.zeros(scratch.size, np.float32), np.zeros(scratch.size, np.int32)
+            scratch.lead, scratch.because = np.zeros(scratch.size, np.float32), np.zeros(scratch.size, np.int32)
             scratch.weight = np.zeros(len(idf) + 64, np.float32)
             scratch.strongest = np.zeros(len(idf) + 64, np.int32)
         count = _ask(
@@ -152,9 +162,12 @@ class ContentSource:
             scratch.strongest,
             scratch.touched,
             scratch.total,
+            scratch.lead,
+            scratch.because,
         )
         touched = scratch.touched[:count]
         scores = scratch.total[touched]
         scratch.total[touched] = 0.0
         places = best(scores, limit)
-        return Retrieved(touched[places], scores[places], np.full(len(places), recent[0], np.int32))
+        items = touched[places]
+        return Retrieved(items, scores[places], scratch.because[items])
