@@ -17,6 +17,8 @@ from nearline.stores.log import Log
 from nearline.stream.local import LocalStream
 
 logger = logging.getLogger("nearline.writer")
+LINGER = 0.05
+"""Seconds that records nobody waits for may wait for company."""
 GROUP = 5_000
 """Records in one commit at most."""
 BROKEN = "the state could not follow the log; the server must start again"
@@ -57,6 +59,7 @@ class Writer:
         self._queue: SimpleQueue[Submission | Callable[[], None] | None] = SimpleQueue()
         self._broken, self.broken = broken, False
         self.pending = 0
+        self._left: list[tuple[Topic, Record]] = []
         self.duplicates = 0
         self.lost = 0
         self._thread = threading.Thread(target=self._work, name="nearline-writer", daemon=True)
@@ -70,9 +73,21 @@ class Writer:
         return future
 
     def leave(self, topic: Topic, record: Record) -> None:
-        """Queue a record that nobody waits for (an impression)."""
+        """Keep a record that nobody waits for (an impression) and queue it with others within `LINGER`.
+
+        A commit for each would cost as much as its list; a crash may lose those of the last `LINGER` seconds.
+        """
         self.pending += 1
-        self._queue.put(Submission(topic, (record,)))
+        self._left.append((topic, record))
+        if len(self._left) == 1:
+            self._loop.call_later(LINGER, self._flush)
+
+    def _flush(self) -> None:
+        left, self._left = self._left, []
+        for topic in TOPICS:
+            records = [record for at, record in left if at == topic]
+            if records:
+                self._queue.put(Submission(topic, records))
 
     def between(self, action: Callable[[], None]) -> None:
         """Run an action on the writer's thread, between commits."""
@@ -80,6 +95,7 @@ class Writer:
 
     def close(self) -> None:
         """Write what is queued and end the thread."""
+        self._flush()
         self._queue.put(None)
         self._thread.join()
 
