@@ -149,10 +149,10 @@ def test_acknowledged_events_survive_kills_once_and_the_state_is_a_replay(server
 
     # And what the server says of its users is what the replay says of them.
     server.start()
-    kinds, now = tenant.kinds, tenant.clock.now()
+    now = tenant.clock.now()
     for n in range(USERS):
         user = f"u{n}"
-        expected = user_view(replayed.world, key(user), user, now, kinds)
+        expected = user_view(replayed.world, key(user), user, now)
         status, answer, _ = server.ask("GET", f"/v1/users/{user}")
         assert (status == 200) == (expected is not None)
         if expected is not None:

@@ -232,7 +232,7 @@ class Engine:
 
     async def user(self, user_id: str) -> dict[str, Any] | None:
         """Return the state a person can read, `None` where there is none."""
-        return user_view(self.world, visitor_key(user_id, ""), user_id, self.clock.now(), self.app.kinds())
+        return user_view(self.world, visitor_key(user_id, ""), user_id, self.clock.now())
 
     def _folded(self, events: int, seconds: float) -> None:
         self.metrics.effect(seconds)

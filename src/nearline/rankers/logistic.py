@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from nearline.rankers.linear import LogisticModel, TrainingRows, fit_logistic
+from nearline.rankers.per_outcome import pack, unpack
 from nearline.schema.candidates import F32
 from nearline.schema.components import Arrays, Examples
-from nearline.schema.errors import NearlineError
 
 
 class LogisticRanker:
@@ -25,23 +25,17 @@ class LogisticRanker:
         Raises:
             NearlineError: no outcome has both a positive and a negative example.
         """
-        out: Arrays = {"outcomes": np.array([examples.y.shape[1]])}
+        models: list[Arrays] = [{} for _ in range(examples.y.shape[1])]
         for place in range(examples.y.shape[1]):
             y = np.ascontiguousarray(examples.y[:, place])
             if 0 < y.sum() < len(y):
                 model = fit_logistic(TrainingRows(examples.x, y, examples.weight, examples.group))
-                out |= {f"{place}.{name}": array for name, array in model.arrays().items()}
-        if len(out) == 1:
-            raise NearlineError("examples", len(examples.x), "none has both outcomes and passed-over items to learn from")
-        return out
+                models[place] = dict(model.arrays())
+        return pack(models, len(examples.x))
 
     def load(self, arrays: Arrays) -> None:
         """Take what `fit` returned."""
-        self._models = []
-        for place in range(int(arrays["outcomes"][0])):
-            prefix = f"{place}."
-            own = {k[len(prefix) :]: v for k, v in arrays.items() if k.startswith(prefix)}
-            self._models.append(LogisticModel.from_arrays(own) if own else None)
+        self._models = [LogisticModel.from_arrays(own) if own else None for own in unpack(arrays)]
 
     def score(self, columns: F32) -> F32:
         """Return probabilities, `[n_outcomes, n] float32`."""

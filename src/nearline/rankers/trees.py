@@ -9,9 +9,9 @@ import numpy as np
 from nearline.rankers.boosting import BoostingConfig, fit_trees
 from nearline.rankers.linear import TrainingRows
 from nearline.rankers.oblivious import ObliviousTrees
+from nearline.rankers.per_outcome import pack, unpack
 from nearline.schema.candidates import F32
 from nearline.schema.components import Arrays, Examples
-from nearline.schema.errors import NearlineError
 
 
 class TreesRanker:
@@ -52,7 +52,7 @@ class TreesRanker:
         lists = np.unique(examples.group)
         held = np.random.default_rng(seed).random(len(lists)) < 0.1
         apart = held[np.searchsorted(lists, examples.group)]
-        out: Arrays = {"outcomes": np.array([examples.y.shape[1]])}
+        models: list[Arrays] = [{} for _ in range(examples.y.shape[1])]
         for place in range(examples.y.shape[1]):
             train, validation = _rows(examples, place, ~apart), _rows(examples, place, apart)
             if train is None:
@@ -60,18 +60,12 @@ class TreesRanker:
             if train is None:
                 continue
             model = fit_trees(train, config, validation)
-            out |= {f"{place}.{name}": array for name, array in model.arrays().items()}
-        if len(out) == 1:
-            raise NearlineError("examples", len(examples.x), "none has both outcomes and passed-over items to learn from")
-        return out
+            models[place] = dict(model.arrays())
+        return pack(models, len(examples.x))
 
     def load(self, arrays: Arrays) -> None:
         """Take what `fit` returned."""
-        self._models = []
-        for place in range(int(arrays["outcomes"][0])):
-            prefix = f"{place}."
-            own = {k[len(prefix) :]: v for k, v in arrays.items() if k.startswith(prefix)}
-            self._models.append(ObliviousTrees.from_arrays(own) if own else None)
+        self._models = [ObliviousTrees.from_arrays(own) if own else None for own in unpack(arrays)]
 
     def score(self, columns: F32) -> F32:
         """Return probabilities, `[n_outcomes, n] float32`."""

@@ -10,11 +10,10 @@ import numpy as np
 from nearline.features.history import newest_first
 from nearline.schema.clock import MINUTE
 from nearline.schema.event import Role
-from nearline.schema.kinds import Kinds
 from nearline.stores.world import OnlineWorld
 
 
-def user_view(world: OnlineWorld, visitor: int, user_id: str, now: int, kinds: Kinds) -> dict[str, Any] | None:
+def user_view(world: OnlineWorld, visitor: int, user_id: str, now: int) -> dict[str, Any] | None:
     """Return recent views, preferences, session and times of a visitor; `None` where nothing is kept of him."""
     user = world.hydrate(visitor, now)
     if user.offset < 0 or user.slot < 0 or int(world.state.presence["last"][user.slot]) == 0:

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from nearline.schema.clock import DAY
 from nearline.schema.errors import NearlineError, StoreUnavailableError
 from nearline.schema.event import ERASE, TOPICS, Record, Topic
+from nearline.stores.durable import sync
 from nearline.stores.encode import ALIASES, SCHEMA, complete, records_from_table, table_from_records
 
 _DELTA = ("offset", "ingested_at", "timestamp")
@@ -205,9 +206,9 @@ class Lake:
                 table, temporary, compression="zstd", row_group_size=ROWS, use_dictionary=text,
                 column_encoding=dict.fromkeys(_DELTA, "DELTA_BINARY_PACKED"),
             )  # fmt: skip
-            _sync(temporary)
+            sync(temporary)
             os.replace(temporary, path)
-            _sync(path.parent)
+            sync(path.parent)
         except OSError as error:
             temporary.unlink(missing_ok=True)
             raise StoreUnavailableError(f"the lake {self.folder} can't be written: {error}") from error
@@ -253,12 +254,4 @@ def _make(folder: Path) -> None:
     if not folder.exists():
         _make(folder.parent)
         folder.mkdir(exist_ok=True)
-        _sync(folder.parent)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync(folder.parent)

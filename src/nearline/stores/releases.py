@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 
 from nearline.schema.components import Arrays
 from nearline.schema.errors import NearlineError
+from nearline.stores.durable import sync
 
 
 class Gate(msgspec.Struct, frozen=True):
@@ -125,7 +125,7 @@ class ReleaseStore:
         text = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
         (draft / "manifest.json").write_bytes(text)
         for path in [*draft.rglob("*"), draft]:
-            _sync(path)
+            sync(path)
         draft.rename(final)
         self.use(manifest.version)
 
@@ -138,14 +138,6 @@ class ReleaseStore:
         self.manifest(version)
         draft = self.folder / ".CURRENT.tmp"
         draft.write_text(version + "\n")
-        _sync(draft)
+        sync(draft)
         draft.replace(self.folder / "CURRENT")
-        _sync(self.folder)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        sync(self.folder)

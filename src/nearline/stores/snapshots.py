@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 import time
@@ -13,6 +12,7 @@ import numpy as np
 
 from nearline.schema.components import Arrays
 from nearline.schema.item import Item
+from nearline.stores.durable import sync
 
 STALE = 3600
 """Seconds after which a half-written snapshot is taken to be nobody's."""
@@ -60,14 +60,14 @@ class SnapshotStore:
             info = msgspec.structs.replace(info, arrays=tuple(sorted(arrays)))
             (draft / "info.msgpack").write_bytes(msgspec.msgpack.encode(info))
             for path in [*draft.iterdir(), draft]:
-                _sync(path)
+                sync(path)
             draft.rename(final)
         except BaseException as error:
             shutil.rmtree(draft, ignore_errors=True)
             if isinstance(error, OSError) and final.exists():
                 return  # another process saved the same moment
             raise
-        _sync(self.folder)
+        sync(self.folder)
         for old in sorted(self.folder.glob("[0-9]*"))[:-2]:
             shutil.rmtree(old, ignore_errors=True)
 
@@ -86,11 +86,3 @@ class SnapshotStore:
             except (OSError, ValueError, EOFError, msgspec.MsgspecError):
                 continue
         return None
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
