@@ -23,7 +23,7 @@ class AvailableFilter:
 
     def keep(self, query: Query, user: UserState, candidates: Candidates) -> NDArray[np.bool_]:
         """Return which candidates are available, `[n] bool`."""
-        return self._world.columns.available[candidates.items]
+        return self._world.columns.available.take(candidates.items)
 
 
 class ExcludedFilter:

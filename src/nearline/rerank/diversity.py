@@ -17,7 +17,7 @@ def _mmr(
     scores: F32,
     category: NDArray[np.uint32],
     brand: NDArray[np.uint32],
-    trade: float,
+    trade: np.float32,
     size: int,
     out: I32,
 ) -> None:
@@ -27,25 +27,31 @@ def _mmr(
     for i in range(n):
         low, high = min(low, scores[i]), max(high, scores[i])
     spread = max(high - low, np.float32(1e-9))
-    closest = np.zeros(n, np.float32)
+    relevance, closest, value = np.empty(n, np.float32), np.zeros(n, np.float32), np.empty(n, np.float32)
+    categories, brands = np.empty(n, np.uint32), np.empty(n, np.uint32)
     taken = np.zeros(n, np.uint8)
+    keep = np.float32(1.0) - trade
+    for i in range(n):
+        relevance[i] = keep * ((scores[i] - low) / spread)
+        categories[i], brands[i] = category[items[i]], brand[items[i]]
+    value[:] = relevance
     for chosen in range(min(size, n)):
-        pick, most = -1, np.float32(-1e30)
+        pick, most = 0, np.float32(-1e30)
         for i in range(n):
-            if taken[i] == 0:
-                value = (1 - trade) * (scores[i] - low) / spread - trade * closest[i]
-                if value > most:
-                    pick, most = i, value
+            if value[i] > most:
+                pick, most = i, value[i]
         out[chosen] = pick
         taken[pick] = 1
-        own_category, own_brand = category[items[pick]], brand[items[pick]]
+        relevance[pick] = np.float32(-1e30)
+        own_category, own_brand = categories[pick], brands[pick]
+        # What has no category or brand is near nothing.
+        by_category = np.float32(0.7) if own_category != 0 else np.float32(0.0)
+        by_brand = np.float32(0.3) if own_brand != 0 else np.float32(0.0)
         for i in range(n):
-            near = np.float32(0.0)
-            if own_category != 0 and category[items[i]] == own_category:
-                near += np.float32(0.7)
-            if own_brand != 0 and brand[items[i]] == own_brand:
-                near += np.float32(0.3)
+            near = by_category if categories[i] == own_category else np.float32(0.0)
+            near += by_brand if brands[i] == own_brand else np.float32(0.0)
             closest[i] = max(closest[i], near)
+            value[i] = relevance[i] - trade * closest[i]
     rest = min(size, n)
     for i in range(n):
         if taken[i] == 0:
@@ -78,5 +84,5 @@ class DiversityRule:
             columns = self._world.columns
             scores = np.ascontiguousarray(ranked.scores[:n])
             items = np.ascontiguousarray(ranked.candidates.items[:n])
-            _mmr(items, scores, columns.category, columns.brand, self.trade, 2 * size, out)
+            _mmr(items, scores, columns.category, columns.brand, np.float32(self.trade), 2 * size, out)
         return out
