@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,8 +63,7 @@ def test_a_copy_of_the_folder_serves_the_same_lists_elsewhere(tmp_path: Path, se
     said = here.run("maintain")
     assert "snapshot at" in said
     ours = lists(here)
-    # While it runs and nobody writes but impressions: archived and saved is enough.
-    shutil.copytree(here.folder / "data", tmp_path / "live" / "data")
+    assert " MB in " in here.run("backup", str(tmp_path / "live" / "data"))
     assert here.stop() in (0, -15)
     shutil.copytree(here.folder / "data", tmp_path / "stopped" / "data")
     for name in ("live", "stopped"):
@@ -110,3 +110,41 @@ def test_sigterm_answers_what_is_under_way_and_a_restart_resumes(tmp_path: Path,
     server.kill()
     server.start()
     assert replayed(server) == 3
+
+
+def test_a_backup_under_load_has_no_hole(tmp_path: Path, servers: list[Server]) -> None:
+    """Taken while events come in and the log is archived: every event that was acknowledged before is in the copy, once."""
+    here = Server(tmp_path / "here")
+    servers.append(here)
+    here.start()
+    fill(here)
+    ended = threading.Event()
+    sent: list[str] = []
+
+    def write() -> None:
+        while not ended.is_set():
+            name = f"w{len(sent)}"
+            event = {"user_id": name, "item_id": f"i{len(sent) % 50}", "event_type": "click", "event_id": name}
+            assert here.ask("POST", "/v1/events", [event])[0] == 202
+            sent.append(name)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        here.run("maintain")
+        before = list(sent)
+        here.run("backup", str(tmp_path / "there" / "data"))
+    finally:
+        ended.set()
+        writer.join()
+    assert before
+    assert len(sent) > len(before), "nobody wrote meanwhile"
+    there = Server(tmp_path / "there")
+    servers.append(there)
+    there.start()
+    for name in before:
+        status, user, _ = there.ask("GET", f"/v1/users/{name}")
+        assert status == 200, name
+        assert len(user["recent_views"]) == 1, name
+    refused = here.run("backup", str(tmp_path / "there" / "data"), status=2)
+    assert "name a new folder" in refused

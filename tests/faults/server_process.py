@@ -98,12 +98,12 @@ class Server:
         if self.process is not None:
             self.kill()
 
-    def run(self, *arguments: str) -> str:
-        """Run `nearline ...` to its end; return what it said."""
+    def run(self, *arguments: str, status: int = 0) -> str:
+        """Run `nearline ...` to its end, which must be with `status`; return what it said."""
         before = len(self.output())
-        status = self.command(*arguments).wait(120)
+        ended = self.command(*arguments).wait(120)
         said = self.output()[before:]
-        assert status == 0, said
+        assert ended == status, said
         return said
 
     def ask(self, method: str, path: str, body: object = None, timeout: float = 30.0) -> tuple[int, Any, Mapping[str, str]]:

@@ -67,7 +67,7 @@ class Storage(Struct, frozen=True):
 
     path: Annotated[
         str,
-        Meta(description="The one folder that holds everything; relative to where you start.", min_length=1),
+        Meta(description="The one folder that holds everything; relative to the application's.", min_length=1),
     ] = "nearline-data"
     log: Annotated[str, Meta(description='Store of the event log, by URL; only "sqlite:" so far.')] = "sqlite:"
     state: Annotated[str, Meta(description='Store of the online state, by URL; only "memory:" so far.')] = "memory:"

@@ -58,11 +58,12 @@ def train(tenant: Tenant, say: Say = lambda text: None, split: TimeSplit | None 
         split: when to fit, teach and judge; by the settings when not given.
 
     Raises:
-        NearlineError: there is nothing to learn from.
+        NearlineError: there is nothing to learn from, or another training is under way.
     """
     log = tenant.log(read_only=True)
     try:
-        return _train(tenant, log, say, split)
+        with tenant.releases.training():
+            return _train(tenant, log, say, split)
     finally:
         log.close()
 

@@ -1,4 +1,4 @@
-"""`import`, `maintain`, `replay`."""
+"""`import`, `maintain`, `backup`, `replay`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from nearline.batch.importers import load_dataset
 from nearline.batch.importing import import_dataset
 from nearline.batch.verifying import verify
 from nearline.cli.options import HERE, AppFile, Config, tenant_of
+from nearline.embedded.backup import backup as run_backup
 from nearline.embedded.maintenance import maintain as run_maintenance
 from nearline.stream.local import LocalStream
 
@@ -26,6 +27,7 @@ def register(cli: typer.Typer) -> None:
     """Add the commands."""
     cli.command("import", help="Import a history. Example: nearline import ml-100k --app my-shop")(import_)
     cli.command(help="Archive the log to the lake and snapshot the state. Example: nearline maintain")(maintain)
+    cli.command(help="Copy everything to a new folder, beside a running server. Example: nearline backup /mnt/monday")(backup)
     cli.command(help="Rebuild the state from lake and log. Example: nearline replay --verify")(replay)
 
 
@@ -58,6 +60,16 @@ def import_with_bar(tenant: Tenant, dataset: Dataset, data_clock: bool = True) -
 def maintain(app: AppFile = HERE, config: Config = None) -> None:
     """Archive, apply erasures, expire, snapshot; runs beside a server."""
     console.print(run_maintenance(tenant_of(app, config)))
+
+
+def backup(
+    to: Annotated[Path, typer.Argument(help="A new folder; give it as [storage] path to serve from it.")],
+    app: AppFile = HERE,
+    config: Config = None,
+) -> None:
+    """Copy log, lake, releases and snapshots; runs beside a server."""
+    size = run_backup(tenant_of(app, config), to)
+    console.print(f"{size / 1e6:,.1f} MB in {to}; serve it with NEARLINE_STORAGE_PATH={to}", highlight=False, soft_wrap=True)
 
 
 def replay(

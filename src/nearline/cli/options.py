@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
 from nearline.app.load import load_app
@@ -29,7 +30,10 @@ def tenant_of(app: Path = HERE, config: Path | None = None) -> Tenant:
     folder = app if app.is_dir() else app.parent
     beside = folder / "nearline.toml"
     path = config if config is not None else beside if beside.exists() else None
-    return Tenant(load_app(app), load_settings(path, os.environ))
+    settings = load_settings(path, os.environ)
+    # Wherever a command is started: the same application, the same data.
+    storage = msgspec.structs.replace(settings.storage, path=str(folder.absolute() / settings.storage.path))
+    return Tenant(load_app(app), msgspec.structs.replace(settings, storage=storage))
 
 
 def arguments_of(app: Path, config: Path | None) -> list[str]:

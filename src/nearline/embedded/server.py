@@ -15,6 +15,7 @@ import uvicorn
 from nearline.app.tenant import Tenant
 from nearline.embedded.engine import Engine
 from nearline.embedded.jobs import Jobs
+from nearline.embedded.memory import keep_freed, settle
 from nearline.schema.errors import NearlineError, StoreUnavailableError
 from nearline.serving.api import create_app
 from nearline.serving.metrics import Metrics
@@ -66,12 +67,14 @@ def serve(
     listener = listen(tenant)
     # The loop and the request thread hand the GIL to each other many times a list; the usual 5 ms would be the latency.
     sys.setswitchinterval(SWITCH)
+    keep_freed()
     metrics = Metrics()
     engine = Engine(tenant, metrics)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Any) -> AsyncIterator[None]:
         await engine.open()
+        settle()
         beside: list[asyncio.Task[Any]] = []
         if jobs:
             beside.append(asyncio.create_task(Jobs(engine, arguments).run()))

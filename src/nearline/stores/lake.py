@@ -75,7 +75,7 @@ class Lake:
             NearlineError: records between the lake's end and `first_offset` are missing.
             StoreUnavailableError: disk full or failing; whole files count, the rest does not.
         """
-        with self._locked():
+        with self.locked():
             newest = self._newest(topic)
             end = newest.last + 1 if newest else first_offset
             if first_offset > end:
@@ -91,7 +91,7 @@ class Lake:
         Takes any of the lake's columns (and `action_type`); offsets and keys are made here, `ingested_at` is
         `timestamp` where it is missing, and other missing columns are blank.
         """
-        with self._locked():
+        with self.locked():
             end = self.end(topic)
             self._place(topic, end, complete(table, topic, end, self.tenant))
         return self.end(topic)
@@ -140,7 +140,7 @@ class Lake:
         The newest file stays, without its rows: its name says where the archive ends.
         """
         dropped = 0
-        with self._locked():
+        with self.locked():
             files = [file for file in self.files(topic) if (file.day + 1) * DAY <= before_ms]
             newest = self._newest(topic)
             for file in files:
@@ -163,7 +163,7 @@ class Lake:
         """
         erased = 0
         ids = pa.array(sorted(user_ids), pa.string())
-        with self._locked():
+        with self.locked():
             for file in [file for topic in TOPICS for file in self.files(topic)]:
                 few = pq.ParquetFile(file.path).read(["user_id", "event_type", "ingested_at"])
                 gone = _gone(few, ids, before_ms)
@@ -214,7 +214,8 @@ class Lake:
             raise StoreUnavailableError(f"the lake {self.folder} can't be written: {error}") from error
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def locked(self) -> Iterator[None]:
+        """Keep other writers out, in whatever process."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / ".lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +113,22 @@ class ReleaseStore:
         for path in sorted((self.folder / version).glob("*/*.npy")):
             arrays.setdefault(path.parent.name, {})[path.stem] = np.load(path)
         return Release(manifest, arrays)
+
+    @contextmanager
+    def training(self) -> Iterator[None]:
+        """Keep other trainings out, in whatever process, as long as the body runs.
+
+        Raises:
+            NearlineError: another one is under way.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / ".training").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                remedy = "another training is under way; wait for its release (`nearline releases`)"
+                raise NearlineError("train", str(self.folder), remedy) from error
+            yield
 
     def publish(self, manifest: Manifest, arrays: Mapping[str, Arrays]) -> None:
         """Write a release whole, then make it current; a crash leaves the old one in service."""

@@ -15,6 +15,7 @@ import msgspec
 
 from nearline.schema.errors import NearlineError, StoreUnavailableError
 from nearline.schema.event import Record, Topic
+from nearline.stores.durable import sync
 
 Durability = Literal["fsync", "relaxed"]
 
@@ -131,6 +132,12 @@ class SqliteLog:
             if following == before:
                 break
         return first, records
+
+    def copy(self, to: Path) -> None:
+        """Write a whole, consistent copy to a new file, while others may append."""
+        with self._reader() as connection, closing(sqlite3.connect(to)) as target:
+            connection.backup(target)
+        sync(to)
 
     def start(self, topic: Topic) -> int:
         """Return the offset of the first record kept, or the end where none is."""
