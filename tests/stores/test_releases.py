@@ -12,8 +12,7 @@ from nearline.stores.releases import ReleaseStore
 
 def test_a_second_training_is_refused_until_the_first_has_ended(tmp_path: Path) -> None:
     first, second = ReleaseStore(tmp_path), ReleaseStore(tmp_path)
-    with first.training():
-        with pytest.raises(NearlineError, match="another training is under way"), second.training():
-            pass
+    with first.training(), pytest.raises(NearlineError, match="another training is under way"), second.training():
+        pass
     with second.training():
         pass

@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from nearline.schema.kernel import b1, f4, i4, kernel
-
 I32 = NDArray[np.int32]
 F32 = NDArray[np.float32]
 
@@ -26,43 +24,6 @@ class Retrieved:
     items: I32
     scores: F32
     because: I32
-
-
-@kernel(i4[::1], f4[:, ::1], f4[:, ::1], i4[::1], i4[::1], i4[::1], i4[::1], f4[:, ::1], f4[:, ::1], i4[::1], i4[::1])
-def _take(
-    items: I32,
-    retrieval: F32,
-    ranks: F32,
-    source: I32,
-    because: I32,
-    places: I32,
-    to_items: I32,
-    to_retrieval: F32,
-    to_ranks: F32,
-    to_source: I32,
-    to_because: I32,
-) -> int:
-    """Copy what is at places; return how many could be: one that is out of range ends it."""
-    for i in range(len(places)):
-        place = places[i]
-        if place < 0 or place >= len(items):
-            return i
-        to_items[i] = items[place]
-        to_source[i] = source[place]
-        to_because[i] = because[place]
-        for s in range(retrieval.shape[1]):
-            to_retrieval[i, s] = retrieval[place, s]
-            to_ranks[i, s] = ranks[place, s]
-    return len(places)
-
-
-@kernel(i4[::1], b1[::1], b1[::1], i4[::1])
-def _left(items: I32, keep: NDArray[np.bool_], available: NDArray[np.bool_], places: I32) -> int:
-    n = 0
-    for i in range(len(items)):
-        places[n] = i
-        n += keep[i] and available[items[i]]
-    return n
 
 
 NOTHING = Retrieved(np.empty(0, np.int32), np.empty(0, np.float32), np.empty(0, np.int32))
@@ -96,38 +57,16 @@ class Candidates:
         Raises:
             IndexError: a place is none of theirs.
         """
-        if places.dtype != np.int32:
-            places = (np.flatnonzero(places) if places.dtype == np.bool_ else places).astype(np.int32)
-        n, width = len(places), self.retrieval.shape[1]
-        taken = Candidates(
-            np.empty(n, np.int32),
-            np.empty((n, width), np.float32),
-            np.empty((n, width), np.float32),
-            np.empty(n, np.int32),
-            np.empty(n, np.int32),
-        )
-        copied = _take(
-            self.items,
-            self.retrieval,
-            self.ranks,
-            self.source,
-            self.because,
-            places,
-            taken.items,
-            taken.retrieval,
-            taken.ranks,
-            taken.source,
-            taken.because,
-        )
-        if copied < n:
-            raise IndexError(f"place {places[copied]} of {len(self.items)} candidates")
-        return taken
+        from nearline.schema.taking import take  # compiled code, which whoever only declares an application need not load
+
+        return take(self, places)
 
     def sifted(self, keep: NDArray[np.bool_], available: NDArray[np.bool_]) -> Candidates:
         """Return those to keep (`[n] bool`) that are available (`[n_slots] bool`), in order; itself where that is all."""
-        places = np.empty(len(self.items) + 1, np.int32)
-        n = _left(self.items, np.ascontiguousarray(keep), available, places)
-        return self if n == len(self.items) else self.take(places[:n])
+        from nearline.schema.taking import left
+
+        places = left(self.items, keep, available)
+        return self if len(places) == len(self.items) else self.take(places)
 
 
 @dataclass(frozen=True, slots=True)
