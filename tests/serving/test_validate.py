@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import msgspec
 import pytest
@@ -10,7 +10,9 @@ from nearline.app.attributes import Attribute, Category, Number, Tags, Text, Tim
 from nearline.app.definition import App
 from nearline.schema.clock import VirtualClock
 from nearline.schema.errors import NearlineError
+from nearline.schema.event import DEVICES
 from nearline.schema.item import Item
+from nearline.serving import plain_events
 from nearline.serving.bodies import MalformedError
 from nearline.serving.validate import Accepted, EventValidator
 from nearline.serving.validate_items import ItemValidator
@@ -254,3 +256,54 @@ def test_changing_an_item() -> None:
     assert changed == Item("i", "T", "A > B", "Y", None, ("t",), 1_700_000_000_000, attributes={"b": 2, "c": 3})
     assert validator.changed(b"{}", item) == item
     assert validator.changed(b'{"attributes":null}', item).attributes == {}
+
+
+PLAIN = {
+    "event_type": "purchase", "user_id": 7, "item_id": "a", "timestamp": NOW - 5, "event_id": "e1", "session_id": "t",
+    "context": {"page": "cart", "position": 0, "request_id": "r", "session_id": "s", "device": "mobile"},
+    "event_value": {"rating": 4, "dwell_ms": 1200, "price": -8.25},
+}  # fmt: skip
+
+
+def careful(body: bytes) -> Accepted:
+    app = App(events=["view", "click", "purchase", "search"])
+    validator = EventValidator(app, cast(Catalog, KNOWN), VirtualClock(NOW), 60)
+    validator._plain.records = lambda *_: None  # type: ignore[method-assign]
+    return validator.validate(body)
+
+
+def changed(path: tuple[str, ...], value: object) -> bytes:
+    event = msgspec.json.decode(msgspec.json.encode(PLAIN))
+    within = event
+    for part in path[:-1]:
+        within = within[part]
+    within[path[-1]] = value
+    return msgspec.json.encode([event])
+
+
+VALUES: list[object] = [
+    None, "", "x", "é" * 256, "é" * 257, "a\0", "tv", 0, -1, 3, 3.0, 11, 1e13, 10**20, 1_000_001, 2**31, True, [], {},
+    "2025-10-01T00:00:00Z", NOW, NOW + 59_000, NOW + 61_000, NOW // 1000, float(NOW),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", [
+    *((name,) for name in PLAIN), *(("context", name) for name in (*cast(Any, PLAIN["context"]), "other")),
+    *(("event_value", name) for name in (*cast(Any, PLAIN["event_value"]), "query", "watch_percent")), ("other",),
+])  # fmt: skip
+def test_the_quick_way_says_what_the_careful_way_says(path: tuple[str, ...]) -> None:
+    for value in VALUES:
+        body = changed(path, value)
+        quick, slow = validate(body), careful(body)
+        if path == ("event_id",) and value == "":
+            assert quick.event_ids != slow.event_ids
+            continue
+        assert quick == slow, value
+
+
+def test_plain_events_take_the_quick_way() -> None:
+    app = App(events=["view", "purchase"])
+    plain = EventValidator(app, cast(Catalog, KNOWN), VirtualClock(NOW), 60)._plain
+    for event in (PLAIN, {"event_type": "view", "user_id": "u", "item_id": "new"}):
+        assert plain.records(msgspec.json.encode([event]), NOW, lambda n: lambda: "id") is not None
+    assert get_args(plain_events.Device) == DEVICES[1:]

@@ -14,9 +14,10 @@ from nearline.schema.item import Item, ItemIn
 from nearline.schema.served import SERVED_FROM, Served
 from nearline.serving.bodies import LONGEST_ID, MOST
 from nearline.serving.openapi_routes import ROUTES, Route
+from nearline.serving.plain_events import MOST_DWELL, MOST_POSITION, MOST_PRICE, MOST_RATING
 from nearline.serving.problems import ProblemBody
 from nearline.serving.replies import EventsTaken, Health, ItemsTaken, ItemTaken, Similar, Trending, UserErased
-from nearline.serving.validate import LONGEST_QUERY, MOST_DWELL, MOST_POSITION, MOST_PRICE, MOST_RATING
+from nearline.serving.validate import LONGEST_QUERY
 from nearline.serving.validate_items import LONGEST, LONGEST_TAG, MOST_TAGS
 from nearline.stores.catalog import Metadata
 

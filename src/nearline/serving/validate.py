@@ -13,13 +13,10 @@ from nearline.schema.clock import SECOND, Clock
 from nearline.schema.errors import NearlineError
 from nearline.schema.event import DEVICES, EventIn, Record
 from nearline.serving.bodies import Bodies, Rejection, identifier, nearest, shown
+from nearline.serving.plain_events import MOST_DWELL, MOST_POSITION, MOST_PRICE, MOST_RATING, PlainEvents
 from nearline.serving.times import FIRST, milliseconds, readable
 from nearline.stores.catalog import Catalog
 
-MOST_POSITION = 1_000_000
-MOST_DWELL = 2**31 - 1
-MOST_PRICE = 1e12
-MOST_RATING = 10
 LONGEST_QUERY = 500
 MOST_CONTEXT = 16_384
 """Bytes of JSON that the rest of context and event_value may take."""
@@ -58,6 +55,7 @@ class EventValidator:
         self._needs_item = {kind.name: kind.role not in _WITHOUT_ITEM for kind in app.types}
         self._catalog, self._clock, self._ahead = catalog, clock, ahead_seconds * SECOND
         self._bodies = Bodies(EventIn, "events")
+        self._plain = PlainEvents(self._needs_item, catalog, self._time)
 
     def validate(self, body: bytes) -> Accepted:
         """Return the events of a body: one, an array, or `{"events": [...]}`, up to 1,000.
@@ -66,11 +64,14 @@ class EventValidator:
             MalformedError: it is not JSON.
             NearlineError: it is neither of these forms.
         """
+        now = self._clock.now()
+        if (plain := self._plain.records(body, now, lambda n: _Ids(n).take)) is not None:
+            records, unknown = plain
+            return Accepted(records, [record.event_id for record in records], [], unknown)
         events = self._bodies.decode(body)
         out = Accepted([], [], [])
         given: list[Any] = self._bodies.split(body) if events is None else events
         assigned = _Ids(len(given))
-        now = self._clock.now()
         for index, one in enumerate(given):
             try:
                 event = self._bodies.element(one) if events is None else one
