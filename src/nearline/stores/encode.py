@@ -14,8 +14,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from nearline.schema.errors import NearlineError
-from nearline.schema.event import DEVICES, Events, Record, Topic, empty_events
+from nearline.schema.event import DEVICES, EVENT, Events, Record, Topic, empty_events
 from nearline.schema.ids import key, key32, visitor_key
+from nearline.schema.kernel import f8, inline, kernel, record
 from nearline.schema.kinds import Kinds
 
 EVENT_COLUMNS = (
@@ -62,7 +63,38 @@ SCHEMA: Any = pa.schema(
 ALIASES = {"action_type": "event_type"}
 RECORD_COLUMNS: tuple[str, ...] = Record.__struct_fields__
 DERIVED = {"tenant", "topic", "partition", "offset"} | {name for name in SCHEMA.names if name.endswith("_key")}
+_ROW = np.dtype(
+    [
+        ("ts", "<i8"), ("user", "<u8"), ("item", "<u8"), ("session", "<u8"), ("category", "<u4"), ("brand", "<u4"),
+        ("price", "<f8"), ("value", "<f8"), ("rating", "<f8"), ("dwell", "<f8"), ("kind", "<i8"), ("device", "<i8"),
+        ("shown", "?"),
+    ]
+)  # fmt: skip
+"""What is read off a record, in one go; missing numbers are NaN."""
 _DEVICE = {name: code for code, name in enumerate(DEVICES)}
+
+
+@inline
+def _fixed(value: float, unit: float, limit: float) -> int:
+    """Return a number in whole parts of `1 / unit`, missing 0, held to +-limit."""
+    scaled = np.rint(value * unit)
+    return 0 if np.isnan(scaled) else int(min(max(scaled, -limit), limit))
+
+
+@kernel(record(EVENT), f8[:], f8[:], f8[:], f8[:])
+def _fix(
+    out: Events,
+    price: NDArray[np.float64],
+    value: NDArray[np.float64],
+    rating: NDArray[np.float64],
+    dwell: NDArray[np.float64],
+) -> None:
+    for i in range(len(out)):
+        row: Any = out[i]
+        row.price = _fixed(price[i], 1000.0, 2.0**62)
+        row.value = _fixed(value[i], 1000.0, 2.0**62)
+        row.rating = _fixed(rating[i], 100.0, 32767.0)
+        row.dwell = _fixed(dwell[i], 1.0, 2.0**31 - 1)
 
 
 def events_from_records(records: Sequence[Record], first_offset: int, kinds: Kinds) -> Events:
@@ -70,28 +102,36 @@ def events_from_records(records: Sequence[Record], first_offset: int, kinds: Kin
     out = empty_events(len(records))
     if not records:
         return out
-    known: dict[str, int] = {"": 0}
-    out["offset"] = np.arange(first_offset, first_offset + len(records))
-    out["ts"] = [r.timestamp for r in records]
-    out["session"] = [visitor_key("", r.session_id) for r in records]
-    out["user"] = [visitor_key(r.user_id, r.session_id) for r in records]
-    out["item"] = [key(r.item_id) for r in records]
-    for name, values in (("category", [r.category for r in records]), ("brand", [r.brand for r in records])):
-        for value in set(values):
-            known[value] = key32(value)
-        out[name] = [known[value] for value in values]
+    known = {"": 0}
+    for name in {name for r in records for name in (r.category, r.brand)}:
+        known[name] = key32(name)
     place, device = kinds.names.get, _DEVICE.get
-    _numbers(
-        out,
-        kinds,
-        kind=np.array([place(r.event_type, 0) for r in records]),
-        device=np.array([device(r.device, 0) for r in records]),
-        shown=np.array([1 if r.request_id else 0 for r in records]),
-        price=np.array([r.price for r in records], np.float64),
-        value=np.array([r.value for r in records], np.float64),
-        rating=np.array([r.rating for r in records], np.float64),
-        dwell=np.array([r.dwell_ms for r in records], np.float64),
+    rows = np.array(
+        [
+            (
+                r.timestamp,
+                key(r.user_id) or session,
+                key(r.item_id),
+                session,
+                known[r.category],
+                known[r.brand],
+                r.price,
+                r.value,
+                r.rating,
+                r.dwell_ms,
+                place(r.event_type, 0),
+                device(r.device, 0),
+                r.request_id != "",
+            )
+            for r in records
+            if (session := visitor_key("", r.session_id)) >= 0
+        ],
+        _ROW,
     )
+    out["offset"] = np.arange(first_offset, first_offset + len(records))
+    for name in ("ts", "user", "item", "session", "category", "brand"):
+        out[name] = rows[name]
+    _numbers(out, kinds, **{name: rows[name] for name in ("kind", "device", "shown", "price", "value", "rating", "dwell")})
     return out
 
 
@@ -229,24 +269,13 @@ def _numbers(
     """Fill the columns that are rounded or looked up; both ways pass here, so they can't differ."""
     out["kind"], out["device"], out["shown"] = kind, device, shown
     out["role"], out["weight"] = kinds.role[kind], kinds.weight[kind]
-    out["price"] = _fixed(price, 1000, 1 << 62)
-    out["value"] = _fixed(value, 1000, 1 << 62)
-    out["rating"] = _fixed(rating, 100, 32767)
-    out["dwell"] = _fixed(dwell, 1, (1 << 31) - 1)
-
-
-def _fixed(values: NDArray[np.float64], unit: int, limit: int) -> NDArray[np.int64]:
-    """Return values in whole parts of `1 / unit`, missing 0, held to +-limit."""
-    with np.errstate(over="ignore"):
-        scaled = np.rint(values * unit)
-    scaled[np.isnan(scaled)] = 0.0
-    return np.minimum(np.maximum(scaled, -limit), limit).astype(np.int64)
+    _fix(out, price, value, rating, dwell)
 
 
 def _floats(column: pa.ChunkedArray) -> NDArray[np.float64]:
     """Return a number column with NaN for null, `[n] float64`."""
     values: NDArray[np.float64] = column.cast(pa.float64(), safe=False).fill_null(np.nan).to_numpy()
-    return values
+    return values.copy()  # Arrow's own can't be written, and so are no argument for a kernel
 
 
 def _plain(kind: Any) -> Any:
