@@ -4,7 +4,7 @@ import asyncio
 import io
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -350,3 +350,26 @@ def test_logs(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "request_id" not in second
     with pytest.raises(NearlineError, match="NEARLINE_LOG_LEVEL"):
         configure_logs("loud")
+
+
+class Slow(FakeEngine):
+    """Shows what was written a little later, as a log with fsync does."""
+
+    async def put_items(self, items: Sequence[Item]) -> int:
+        await asyncio.sleep(0.01)
+        return await super().put_items(items)
+
+
+def test_changes_of_one_item_at_the_same_time_all_stay() -> None:
+    engine = Slow()
+    engine.fake.items["a"] = Item("a", "Item a")
+    client = Client(engine)
+
+    async def all_at_once() -> list[httpx.Response]:
+        async with httpx.AsyncClient(transport=client.transport, base_url="http://t") as one:
+            changes: list[dict[str, Any]] = [{"title": "New"}, {"brand": "Acme"}, {"price": 3.0}, {"tags": ["red"]}]
+            put = one.put("/v1/items/a", json={"title": "Put", "category": "Home"})
+            return await asyncio.gather(put, *(one.patch("/v1/items/a", json=change) for change in changes))
+
+    assert {response.status_code for response in asyncio.run(all_at_once())} == {200}
+    assert engine.fake.items["a"] == Item("a", "New", "Home", "Acme", 3.0, ("red",))
