@@ -6,47 +6,80 @@ x = (YᵀY + λI)⁻¹ Σ decayʲ yⱼ. So it follows each click, and a release 
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from nearline.features.history import HistoryFold, recent_slots
+from nearline.features.history import HistoryFold
 from nearline.schema.candidates import F32, I32, NOTHING, Retrieved
 from nearline.schema.components import Arrays, FitData, Fold, Stateful, UserState, World
 from nearline.schema.event import Role
-from nearline.schema.kernel import f4, i1, i2, i4, kernel
+from nearline.schema.kernel import f4, i1, i4, inline, kernel
 from nearline.schema.query import Query
-from nearline.sources.covisit import page_item
-from nearline.sources.top import best
+from nearline.sources.asked import asked_items
+from nearline.sources.tally import ROWS, first, keys_of, room_for, scratch
+from nearline.sources.top import head
 
 SCANNED = 64
 """Principal dimensions that the scan of all items looks at."""
 
 
-@kernel(f4[:, ::1], i4[::1], f4[::1], f4[::1])
-def _strongest(vectors: F32, rows: I32, weights: F32, query: F32) -> int:
-    """Return the place among `rows` that speaks most for `query`."""
-    winner, most = 0, np.float32(-1e30)
-    for j in range(len(rows)):
-        dot = np.float32(0.0)
-        for d in range(len(query)):
-            dot += vectors[rows[j], d] * query[d]
-        if weights[j] * dot > most:
-            winner, most = j, weights[j] * dot
-    return winner
+@inline
+def _dot(codes: NDArray[np.int8], row: int, query: NDArray[np.int16]) -> Any:
+    """Return an exact integer sum; the fixed length and the casts to 32 bits let it be vectorised."""
+    total = np.int32(0)
+    own = codes[row * SCANNED : row * SCANNED + SCANNED]
+    for d in range(SCANNED):
+        total = np.int32(total + np.int32(own[d]) * np.int32(query[d]))
+    return total
 
 
-@kernel(i1[:, ::1], f4[::1], i2[::1], f4, f4[::1])
-def _scan(codes: NDArray[np.int8], scales: F32, query: NDArray[np.int16], scale: np.float32, out: F32) -> None:
-    """Write approximate inner products; integer sums, so that they are exact in any order and vectorise."""
-    for i in range(len(codes)):
-        total = np.int32(0)
-        for d in range(len(query)):
-            # The casts keep the sum at 32 bits, which vectorises; 127 * 2047 * 2048 dimensions still fit.
-            total = np.int32(total + np.int32(codes[i, d]) * np.int32(query[d]))
-        out[i] = total * scales[i] * scale
+@kernel(i4[::1], f4[::1], i4[::1], i4[::1], f4[:, ::1], i1[::1], f4[::1], i4[::1], i4[::1], f4[::1], i4[::1])
+def _ask(
+    recent: I32,
+    decay: F32,
+    row_of: I32,
+    slots: I32,
+    folded: F32,
+    codes: NDArray[np.int8],
+    scales: F32,
+    memory: I32,
+    items: I32,
+    scores: F32,
+    because: I32,
+) -> int:
+    """Fold the recent items in, scan all items, write the nearest, best first; return how many."""
+    taste, rows = np.zeros(SCANNED, np.float32), np.full(len(recent), -1, np.int32)
+    for j in range(len(recent)):
+        if recent[j] < len(row_of):
+            rows[j] = row_of[recent[j]]
+        if rows[j] >= 0:
+            own = folded[rows[j]]
+            for d in range(SCANNED):
+                taste[d] += decay[j] * own[d]
+    if len(recent) == 0 or rows.max() < 0:
+        return 0
+    # Codes of 8 bits: a fourth of the memory to read; the query keeps 12 bits, so the sum fits 32.
+    scale = max(np.abs(taste).max(), np.float32(1e-12)) / np.float32(2047.0)
+    query = np.empty(SCANNED, np.int16)
+    for d in range(SCANNED):
+        query[d] = np.int16(np.rint(taste[d] / scale))
+    n, room = len(scales), len(memory) // ROWS
+    near = memory[9 * room : 9 * room + n].view(np.float32)
+    for i in range(n):
+        near[i] = np.float32(_dot(codes, i, query)) * (scales[i] * scale)
+    reason, most = -1, np.float32(-1e30)
+    for j in range(len(recent)):
+        if rows[j] >= 0 and decay[j] * near[rows[j]] > most:
+            reason, most = recent[j], decay[j] * near[rows[j]]
+    keys, spare = keys_of(memory)
+    found, count = head(near, len(items), keys, spare)
+    for j in range(count):
+        row = found[j] & np.uint64(0xFFFFFFFF)
+        items[j], scores[j], because[j] = slots[row], near[row], reason
+    return int(count)
 
 
 def _quantise(vectors: F32) -> tuple[NDArray[np.int8], F32]:
@@ -121,53 +154,56 @@ class AlsSource:
         return {"keys": keys, "vectors": vectors, "solve": np.linalg.inv(gram).astype(np.float32)}
 
     def bind(self, world: World, arrays: Arrays) -> None:
-        """Take vectors and the rows of this process's items."""
+        """Take the vectors, in the form that a request reads, and the rows of this process's items."""
         self._world = world
-        self._vectors: F32 | None = arrays.get("vectors")
-        if self._vectors is None:
+        self._fitted = bool(arrays)
+        if not self._fitted:
             return
-        self._keys, self._solve = arrays["keys"], arrays["solve"]
+        self._keys: NDArray[np.uint64] = arrays["keys"]
         # Turned so that the first dimensions carry most of the energy; the scan reads these alone.
-        _, axes = np.linalg.eigh(self._vectors.T @ self._vectors)
-        self._turn = np.ascontiguousarray(axes[:, ::-1][:, :SCANNED].T)
-        self._codes, self._scales = _quantise(np.ascontiguousarray(self._vectors @ self._turn.T))
-        self._seen = -1
+        vectors: F32 = arrays["vectors"]
+        _, axes = np.linalg.eigh(vectors.T @ vectors)
+        turn = np.zeros((SCANNED, vectors.shape[1]), np.float32)
+        turn[: axes.shape[1]] = axes[:, ::-1].T[:SCANNED]
+        codes, self._scales = _quantise(vectors @ turn.T)
+        self._codes = codes.reshape(-1)
+        # What each item adds to the query, so that a request sums rows and solves nothing.
+        self._folded = np.ascontiguousarray(vectors @ (turn @ arrays["solve"]).T)
         self._map()
 
     def _map(self) -> None:
-        """Match the release's rows with this process's slots, again whenever items have come."""
+        """Match the release's rows with this process's slots."""
         n = self._world.n_items
-        if n == self._seen:
-            return
         slots = self._world.item_slots(self._keys)
-        row_of = np.full(n, -1, np.int32)
         known = slots >= 0
-        row_of[slots[known]] = np.flatnonzero(known).astype(np.int32)
-        self._slots, self._row_of, self._seen = slots, row_of, n
-        self._strangers = not known.all()
+        row_of = np.full(n, -1, np.int32)
+        row_of[slots[known]] = np.flatnonzero(known)
+        # One assignment; a row without a slot is scaled to nothing, and looked for again when items have come.
+        self._mapped = row_of, slots, np.where(known, self._scales, np.float32(0.0)), n if not known.all() else None
 
     def fetch(self, query: Query, user: UserState, limit: int) -> Retrieved:
         """Return the items nearest to the folded-in history and the page's item."""
-        if self._vectors is None:
+        if not self._fitted:
             return NOTHING
-        self._map()
-        recent, _ = recent_slots(user, self._world, self.ask)
-        if (slot := page_item(query, self._world)) >= 0:
-            recent = np.concatenate(([slot], recent[recent != slot]))[: self.ask].astype(np.int32)
-        recent = recent[recent < len(self._row_of)]
-        rows = self._row_of[recent]
-        weights, recent, rows = self._decay[: len(rows)][rows >= 0], recent[rows >= 0], rows[rows >= 0]
-        if len(rows) == 0:
+        n = self._world.n_items
+        if self._mapped[3] not in (None, n):
+            self._map()
+        row_of, slots, scales, _ = self._mapped
+        recent = asked_items(query, user, self._world, self.ask)
+        if len(recent) == 0:
             return NOTHING
-        taste = self._solve @ (weights @ self._vectors[rows])
-        # Codes of 8 bits: a fourth of the memory to read; the query keeps 12 bits, so the sum fits 32.
-        turned = self._turn @ taste
-        scale = np.float32(max(float(np.abs(turned).max()), 1e-12) / 2047.0)
-        scores = np.empty(len(self._codes), np.float32)
-        _scan(self._codes, self._scales, np.rint(turned / scale).astype(np.int16), scale, scores)
-        if self._strangers:
-            scores[self._slots < 0] = 0.0
-        places = best(scores, limit)
-        winner = _strongest(self._vectors, rows, weights, taste)
-        because = np.full(len(places), recent[winner], np.int32)
-        return Retrieved(self._slots[places], scores[places], because)
+        found = room_for(limit, len(slots))
+        count = _ask(
+            recent,
+            self._decay,
+            row_of,
+            slots,
+            self._folded,
+            self._codes,
+            scales,
+            scratch(max(n, len(slots))),
+            found.items,
+            found.scores,
+            found.because,
+        )
+        return first(found, count)

@@ -7,13 +7,12 @@ weights and drops those that vanish, so old habits fade.
 
 from __future__ import annotations
 
-import threading
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nearline.features.history import HistoryFold, recent_slots
+from nearline.features.history import HistoryFold
 from nearline.schema.candidates import F32, I32, NOTHING, Retrieved
 from nearline.schema.components import (
     ALL_EXPIRED,
@@ -27,15 +26,17 @@ from nearline.schema.components import (
 )
 from nearline.schema.errors import NearlineError
 from nearline.schema.event import EVENT, Events, Role
-from nearline.schema.ids import key
 from nearline.schema.kernel import f4, i4, i8, inline, kernel, record, u1
 from nearline.schema.query import Query
-from nearline.sources.top import best
+from nearline.sources.asked import asked_items
+from nearline.sources.tally import first, room_for, scratch, take, tally
 
 UNIT = 720
 """Weight of the direct successor; lag n weighs UNIT // n."""
 _FIRST, _EMPTY = 8, -1
 MOST = (1 << 31) - 1
+CHUNK = 512
+"""Places of a table read at a time."""
 CLICK, CONVERSION, VIEW = int(Role.CLICK), int(Role.CONVERSION), int(Role.VIEW)
 
 
@@ -219,43 +220,43 @@ def _room(array: NDArray[Any], rows: int) -> NDArray[Any]:
     return out
 
 
-@kernel(i8[:, ::1], i4[::1], i4[::1], i4[::1], f4[::1], f4[::1], f4[::1], i4[::1], i4[::1])
+@kernel(i8[:, ::1], i4[::1], i4[::1], i4[::1], f4[::1], i8, i4[::1], i4[::1], f4[::1], i4[::1])
 def _ask(
     index: NDArray[np.int64],
     neighbours: I32,
     weights: I32,
     recent: I32,
     decay: F32,
-    total: F32,
-    strongest: F32,
+    n_items: int,
+    memory: I32,
+    items: I32,
+    scores: F32,
     because: I32,
-    touched: I32,
 ) -> int:
-    """Sum the successors of recent items into `total`; return how many were touched."""
+    """Write the items that most often followed the recent ones, best first; return how many."""
+    used, others, parts = np.empty(CHUNK, np.uint32), np.empty(CHUNK, np.int32), np.empty(CHUNK, np.float32)
     n = 0
     for j in range(len(recent)):
         item = recent[j]
         if item >= len(index) or index[item, 2] == 0:
             continue
-        # The stream may move a table while it is read: take its place once, and stay inside the array.
+        # The stream may move a table while it is read: take its place once, and stay inside the arrays.
         start, end = index[item, 0], index[item, 0] + index[item, 2]
-        if end > len(neighbours):
+        if end > min(len(neighbours), len(weights)):
             continue
-        scale = decay[j] / np.float32(UNIT)
-        for place in range(start, end):
-            other = neighbours[place]
-            if other < 0 or other >= len(total):
-                continue
-            part = scale * weights[place]
-            if total[other] == 0.0:
-                touched[n] = other
-                n += 1
-                strongest[other] = 0.0
-            total[other] += part
-            if part > strongest[other]:
-                strongest[other] = part
-                because[other] = item
-    return n
+        scale = np.float32(decay[j] / np.float32(UNIT))
+        while start < end:
+            held, weight = neighbours[start : min(end, start + CHUNK)], weights[start : min(end, start + CHUNK)]
+            # First find the places in use, about half of them, without a branch that could not be guessed.
+            count = np.uint64(0)
+            for place in range(len(held)):
+                used[count] = place
+                count += np.uint64(np.uint32(held[place]) < np.uint32(n_items))
+            for i in range(int(count)):
+                others[i], parts[i] = held[used[i]], scale * np.float32(weight[used[i]])
+            n = tally(memory, n, others, parts, int(count), j)
+            start += CHUNK
+    return take(memory, n, recent, items, scores, because)
 
 
 class CovisitSource:
@@ -282,7 +283,6 @@ class CovisitSource:
         self.state: tuple[Stateful, ...] = (self.tables,)
         self.folds: tuple[Fold, ...] = (HistoryFold(),)
         self._decay = (decay ** np.arange(ask)).astype(np.float32)
-        self._scratch = threading.local()
 
     def fit(self, data: FitData) -> Arrays:
         """Nothing is learned in batch."""
@@ -297,42 +297,24 @@ class CovisitSource:
 
     def fetch(self, query: Query, user: UserState, limit: int) -> Retrieved:
         """Return the strongest successors of the last items, and of the page's item."""
-        recent, _ = recent_slots(user, self._world, self.ask)
-        if query.item_id:
-            slot = page_item(query, self._world)
-            recent = np.concatenate(([slot], recent[recent != slot]))[: self.ask].astype(np.int32) if slot >= 0 else recent
-        return self.after(recent, limit)
+        return self.after(asked_items(query, user, self._world, self.ask), limit)
 
     def after(self, recent: I32, limit: int) -> Retrieved:
         """Return the strongest successors of items (slots, newest first)."""
         if len(recent) == 0:
             return NOTHING
-        n = self._world.n_items
-        scratch = self._scratch
-        if getattr(scratch, "size", 0) < n:
-            scratch.size = n + n // 2
-            scratch.total, scratch.strongest = np.zeros(scratch.size, np.float32), np.zeros(scratch.size, np.float32)
-            scratch.because, scratch.touched = np.zeros(scratch.size, np.int32), np.zeros(scratch.size, np.int32)
-        tables = self.tables
+        tables, n = self.tables, self._world.n_items
+        found = room_for(limit, n)
         count = _ask(
             tables.index,
             tables.neighbours,
             tables.weights,
             recent,
             self._decay,
-            scratch.total,
-            scratch.strongest,
-            scratch.because,
-            scratch.touched,
+            n,
+            scratch(n),
+            found.items,
+            found.scores,
+            found.because,
         )
-        touched = scratch.touched[:count]
-        scores = scratch.total[touched]
-        scratch.total[touched] = 0.0
-        places = best(scores, limit)
-        items = touched[places]
-        return Retrieved(items, scores[places], scratch.because[items])
-
-
-def page_item(query: Query, world: World) -> int:
-    """Return the slot of the item a page is about, -1 for none."""
-    return int(world.item_slots(np.array([key(query.item_id)], np.uint64))[0]) if query.item_id else -1
+        return first(found, count)

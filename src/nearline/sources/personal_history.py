@@ -5,11 +5,20 @@ from __future__ import annotations
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nearline.features.history import HistoryFold, recent_slots
-from nearline.schema.candidates import Retrieved
+from nearline.schema.candidates import F32, Retrieved
 from nearline.schema.components import Arrays, FitData, Fold, Stateful, UserState, World
+from nearline.schema.kernel import f4, f8, i8, kernel, u4
 from nearline.schema.query import Query
+
+
+@kernel(u4[::1], i8, f8, f4[::1])
+def _fade(seconds: NDArray[np.uint32], now: int, half_life: float, out: F32) -> None:
+    for i in range(len(out)):
+        hours = max(0.0, now / 1000.0 - seconds[i]) / 3600.0
+        out[i] = 2.0 ** (-hours / half_life) + 1e-6
 
 
 class PersonalHistorySource:
@@ -41,6 +50,6 @@ class PersonalHistorySource:
     def fetch(self, query: Query, user: UserState, limit: int) -> Retrieved:
         """Return the visitor's last items."""
         items, seconds = recent_slots(user, self._world, limit)
-        hours = np.maximum(0.0, query.now / 1000.0 - seconds) / 3600.0
-        scores = np.exp2(-hours / self.half_life) + 1e-6
-        return Retrieved(items, scores.astype(np.float32), items)
+        scores = np.empty(len(items), np.float32)
+        _fade(seconds, query.now, self.half_life, scores)
+        return Retrieved(items, scores, items)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -14,8 +13,70 @@ from nearline.features.session import SessionFold
 from nearline.schema.candidates import F32, I32, NOTHING, Retrieved
 from nearline.schema.clock import SECOND
 from nearline.schema.components import Arrays, FitData, Fold, Stateful, UserState, World
+from nearline.schema.kernel import f4, i4, kernel, u4
 from nearline.schema.query import Query
+from nearline.sources.tally import first, room_for
 from nearline.sources.top import best
+
+
+@kernel(i4[::1], f4[::1], u4[::1], u4[::1], i4[::1], u4, i4[::1], f4[::1], i4[::1])
+def _choose(
+    order: I32,
+    order_scores: F32,
+    order_categories: NDArray[np.uint32],
+    liked: NDArray[np.uint32],
+    weights: I32,
+    current: int,
+    items: I32,
+    scores: F32,
+    because: I32,
+) -> int:
+    """Write the head of the order and the heads of the visitor's categories, best first; return how many."""
+    limit = len(items)
+    # The three heaviest categories, then that of the session, each once.
+    wanted, held = np.zeros(4, np.uint32), np.zeros(4, np.int64)
+    n_wanted = 0
+    used = np.zeros(len(liked), np.bool_)
+    for turn in range(4):
+        found = current
+        if turn < 3:
+            heaviest = -1
+            for j in range(len(liked)):
+                if not used[j] and (heaviest < 0 or weights[j] > weights[heaviest]):
+                    heaviest = j
+            if heaviest < 0:
+                continue
+            used[heaviest] = True
+            found = liked[heaviest]
+        fine = found != 0
+        for j in range(n_wanted):
+            fine = fine and wanted[j] != found
+        if fine:
+            wanted[n_wanted] = found
+            n_wanted += 1
+    present = 0
+    for j in range(n_wanted):
+        for place in range(len(order)):
+            held[j] += order_categories[place] == wanted[j]
+        present += held[j] > 0
+    overall = limit if present == 0 else limit // 2
+    each = 0 if present == 0 else -(-(limit - limit // 2) // present)
+    held[:] = 0
+    n = 0
+    for place in range(len(order)):
+        chosen = place < overall
+        for j in range(n_wanted):
+            if order_categories[place] == wanted[j]:
+                chosen = chosen or held[j] < each
+                held[j] += 1
+        if chosen and n < limit:
+            items[n], scores[n], because[n] = order[place], order_scores[place], -1
+            n += 1
+    return n
+
+
+_Order = tuple[I32, F32, NDArray[np.uint32]]
+"""The catalogue's head by popularity: items, scores, categories."""
 
 
 class TrendingSource:
@@ -50,50 +111,33 @@ class TrendingSource:
 
     def fetch(self, query: Query, user: UserState, limit: int) -> Retrieved:
         """Return what trends overall and in the visitor's categories."""
-        order = self._ordered(query.now)
-        if len(order.items) == 0:
+        items, scores, categories = self._ordered(query.now)
+        if len(items) == 0:
             return NOTHING
-        wanted = _categories(user)
-        mine = [order.by_category[c] for c in wanted if c in order.by_category]
-        if mine:
-            each = -(-(limit - limit // 2) // len(mine))
-            chosen = np.zeros(len(order.items), np.bool_)
-            chosen[: limit // 2] = True
-            for own in mine:
-                chosen[own[:each]] = True
-            places = np.flatnonzero(chosen)
-        else:
-            places = np.arange(min(limit, len(order.items)))
-        return Retrieved(order.items[places], order.scores[places], np.full(len(places), -1, np.int32))
+        found, liked = room_for(limit, len(items)), user.rows["affinity"]
+        count = _choose(
+            items,
+            scores,
+            categories,
+            liked["categories"][0],
+            liked["category_weights"][0],
+            user.rows["session"]["category"][0],
+            found.items,
+            found.scores,
+            found.because,
+        )
+        return first(found, count)
 
     def _ordered(self, now: int) -> _Order:
         stale = abs(now - self._at) >= self.refresh or self._catalog_version != self._world.catalog_version
         if self._order is None or stale:
+            version = self._world.catalog_version
             available = np.flatnonzero(self._world.columns.available).astype(np.int32)
             scores = decayed(self._world.rows["popularity"], available, now, (self.half_life,))[0]
             # An item nobody touched yet ranks below all others, yet keeps the page from being empty.
             scores = np.maximum(scores, np.float32(1e-6))
             places = best(scores, self.depth)
-            items, scores = available[places], scores[places]
-            categories = self._world.columns.category[items]
-            by = np.argsort(categories, kind="stable")
-            names, starts = np.unique(categories[by], return_index=True)
-            lists = np.split(by, starts[1:]) if len(names) else []
-            self._order = _Order(items, scores, dict(zip(names.tolist(), lists, strict=True)))
-            self._at, self._catalog_version = now, self._world.catalog_version
+            items = available[places]
+            self._order = items, scores[places], self._world.columns.category[items]
+            self._at, self._catalog_version = now, version
         return self._order
-
-
-@dataclass(frozen=True, slots=True)
-class _Order:
-    """The catalogue's head by popularity; `by_category` holds places into it."""
-
-    items: I32
-    scores: F32
-    by_category: dict[int, NDArray[np.intp]]
-
-
-def _categories(user: UserState) -> list[int]:
-    affinity = user.rows["affinity"][0]
-    top = affinity["categories"][np.argsort(-affinity["category_weights"], kind="stable")[:3]].tolist()
-    return [c for c in dict.fromkeys([*top, int(user.rows["session"]["category"][0])]) if c]
