@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
@@ -33,7 +35,25 @@ def kernel(*signature: object) -> Callable[[F], F]:
     """
     types = signature[0] if len(signature) == 1 and isinstance(signature[0], str) else signature
     compiler = numba.njit(types, cache=True, nogil=True, error_model="numpy", fastmath=False)
-    return cast(Callable[[F], F], compiler)
+
+    def compiled(function: F) -> F:
+        # The cache looks at the kernel's own file; its name there tells what the files it borrows from were.
+        if files := sorted(_lenders(function) - {function.__code__.co_filename}):
+            content = b"".join(Path(file).read_bytes() for file in files)
+            function.__qualname__ += f"_{zlib.crc32(content):08x}"
+        return cast(F, compiler(function))
+
+    return compiled
+
+
+def _lenders(function: Any) -> set[str]:
+    """Return the files of the compiled helpers that a function calls, and of those that they call."""
+    files: set[str] = set()
+    for name in function.__code__.co_names:
+        helper = getattr(function.__globals__.get(name), "py_func", None)
+        if helper is not None:
+            files |= {helper.__code__.co_filename} | _lenders(helper)
+    return files
 
 
 def inline(function: F) -> F:
