@@ -17,7 +17,7 @@ import pytest
 from server_process import Server, items
 
 from nearline.schema.event import TOPICS
-from nearline.schema.ids import key
+from nearline.schema.ids import key, keys
 from nearline.serving.user_view import user_view
 from nearline.stores.history import iter_records
 from nearline.stream.local import LocalStream
@@ -142,7 +142,7 @@ def test_acknowledged_events_survive_kills_once_and_the_state_is_a_replay(server
         assert ours.keys() == theirs.keys()
         for name, array in theirs.items():
             assert np.array_equal(ours[name].view(np.uint8), array.view(np.uint8)), name
-        fresh = restored.duplicates.fresh(stored, tenant.clock.now())
+        fresh = restored.duplicates.fresh(keys(stored), tenant.clock.now())
         assert not fresh.any(), "a restored server would take an event twice"
     finally:
         log.close()

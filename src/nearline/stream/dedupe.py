@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
 from nearline.schema.clock import HOUR
 from nearline.schema.components import Arrays
-from nearline.schema.ids import keys
-from nearline.stores.key_index import KeyIndex
+from nearline.stores.key_index import KeyIndex, Keys
 
 WIDTH = 6 * HOUR
 
@@ -28,23 +25,24 @@ class Duplicates:
         self.tiles = -(-horizon // WIDTH) + 1
         self._seen: dict[int, KeyIndex] = {}
 
-    def fresh(self, event_ids: Sequence[str], now: int) -> NDArray[np.bool_]:
-        """Return which ids are new at `now` (ms UTC), `[n] bool`; the second of two equal ones is not."""
-        found = keys(event_ids)
-        new = np.ones(len(found), np.bool_)
+    def fresh(self, ids: Keys, now: int) -> NDArray[np.bool_]:
+        """Return which keys of ids are new at `now` (ms UTC), `[n] bool`; the second of two equal ones is not."""
+        new = np.ones(len(ids), np.bool_)
         for tile in [tile for tile in self._seen if tile <= now // WIDTH - self.tiles]:
             del self._seen[tile]
         for index in self._seen.values():
-            new &= index.find(found) < 0
-        _, first = np.unique(found, return_index=True)
-        once = np.zeros(len(found), np.bool_)
-        once[first] = True
-        return new & once
+            new &= index.find(ids) < 0
+        order = np.sort(ids)
+        if (order[1:] == order[:-1]).any():
+            once = np.zeros(len(ids), np.bool_)
+            once[np.unique(ids, return_index=True)[1]] = True
+            new &= once
+        return new
 
-    def add(self, event_ids: Sequence[str], now: int) -> None:
-        """Remember ids that were made durable at `now` (ms UTC)."""
+    def add(self, ids: Keys, now: int) -> None:
+        """Remember the keys of ids that were made durable at `now` (ms UTC); key 0 is none."""
         index = self._seen.setdefault(int(now // WIDTH), KeyIndex())
-        index.intern(keys(event_ids))
+        index.intern(ids)
 
     def dump(self) -> Arrays:
         """Return the ids by tile."""

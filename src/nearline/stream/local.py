@@ -10,6 +10,7 @@ import msgspec
 from nearline.app.tenant import Tenant
 from nearline.schema.clock import DAY, HOUR
 from nearline.schema.event import Record
+from nearline.schema.ids import keys
 from nearline.schema.item import Item
 from nearline.stores.catalog import DELETED
 from nearline.stores.encode import events_from_records
@@ -77,7 +78,7 @@ class LocalStream:
             first, records = log.read("user_events", known, 10_000)
             if not records:
                 return self.world.state.offset - start
-            self.duplicates.add([r.event_id for r in records if r.event_id], records[-1].ingested_at)
+            self.duplicates.add(keys(r.event_id for r in records), records[-1].ingested_at)
             known = first + len(records)
 
     def save(self) -> None:

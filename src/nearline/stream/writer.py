@@ -13,6 +13,8 @@ from queue import Empty, SimpleQueue
 from nearline.schema.clock import Clock
 from nearline.schema.errors import StoreUnavailableError
 from nearline.schema.event import TOPICS, Record, Topic
+from nearline.schema.ids import keys
+from nearline.stores.key_index import Keys
 from nearline.stores.log import Log
 from nearline.stream.local import LocalStream
 
@@ -56,9 +58,10 @@ class Writer:
         broken: Callable[[Exception], None] = lambda error: None,
     ) -> None:
         self._log, self._stream, self._clock, self._loop, self._folded = log, stream, clock, loop, folded
-        self._queue: SimpleQueue[Submission | Callable[[], None] | None] = SimpleQueue()
+        self._queue: SimpleQueue[list[Submission] | Callable[[], None] | None] = SimpleQueue()
         self._broken, self.broken = broken, False
         self.pending = 0
+        self._arrived: list[Submission] = []
         self._left: list[tuple[Topic, Record]] = []
         self.duplicates = 0
         self.lost = 0
@@ -69,8 +72,19 @@ class Writer:
         """Queue records; the future fails with StoreUnavailableError where nothing could be written."""
         future: asyncio.Future[int] = self._loop.create_future()
         self.pending += len(records)
-        self._queue.put(Submission(topic, records, future))
+        self._arrive(Submission(topic, records, future))
         return future
+
+    def _arrive(self, submission: Submission) -> None:
+        """Hand over together what arrives in one turn of the loop: larger commits, and the thread wakes once."""
+        self._arrived.append(submission)
+        if len(self._arrived) == 1:
+            self._loop.call_soon(self._hand_over)
+
+    def _hand_over(self) -> None:
+        if self._arrived:
+            arrived, self._arrived = self._arrived, []
+            self._queue.put(arrived)
 
     def leave(self, topic: Topic, record: Record) -> None:
         """Keep a record that nobody waits for (an impression) and queue it with others within `LINGER`.
@@ -87,7 +101,8 @@ class Writer:
         for topic in TOPICS:
             records = [record for at, record in left if at == topic]
             if records:
-                self._queue.put(Submission(topic, records))
+                self._arrived.append(Submission(topic, records))
+        self._hand_over()
 
     def between(self, action: Callable[[], None]) -> None:
         """Run an action on the writer's thread, between commits."""
@@ -110,9 +125,9 @@ class Writer:
                 if item is None:
                     ending = True
                     break
-                if isinstance(item, Submission):
-                    group.append(item)
-                    size += len(item.records)
+                if isinstance(item, list):
+                    group += item
+                    size += sum(len(submission.records) for submission in item)
                 else:
                     actions.append(item)
                 if size >= GROUP:
@@ -137,12 +152,12 @@ class Writer:
             if self.broken:
                 raise StoreUnavailableError(BROKEN)
             batches = {topic: [r for s in group if s.topic == topic for r in s.records] for topic in TOPICS}
-            batches["user_events"] = self._fresh(batches["user_events"])
+            batches["user_events"], ids = self._fresh(batches["user_events"])
             batches = {topic: records for topic, records in batches.items() if records}
             firsts = self._log.append(batches) if batches else {}
             for topic, records in batches.items():
                 offsets[topic], counts[topic] = firsts[topic] + len(records), len(records)
-            self._follow(batches, firsts)
+            self._follow(batches, firsts, ids)
         except Exception as failure:
             if not isinstance(failure, StoreUnavailableError):
                 logger.exception("commit failed")
@@ -150,11 +165,10 @@ class Writer:
         offsets.setdefault("user_events", self._stream.world.state.offset)
         self._loop.call_soon_threadsafe(self._resolve, group, offsets, size, counts.get("user_events", 0), error)
 
-    def _follow(self, batches: Mapping[Topic, Sequence[Record]], firsts: Mapping[Topic, int]) -> None:
+    def _follow(self, batches: Mapping[Topic, Sequence[Record]], firsts: Mapping[Topic, int], ids: Keys) -> None:
         """Fold what is durable now. A failure leaves a state that is not the log's: only a restart mends it."""
         try:
             if events := batches.get("user_events"):
-                ids = [r.event_id for r in events if r.event_id]
                 self._stream.duplicates.add(ids, self._clock.now())
                 self._stream.apply(firsts["user_events"], events)
             if items := batches.get("item_events"):
@@ -165,14 +179,17 @@ class Writer:
             self._loop.call_soon_threadsafe(self._broken, failure)
             raise StoreUnavailableError(BROKEN) from failure
 
-    def _fresh(self, records: list[Record]) -> list[Record]:
+    def _fresh(self, records: list[Record]) -> tuple[list[Record], Keys]:
+        """Return the records that are new, and the keys of their ids."""
+        ids = keys(r.event_id for r in records)
         if not records:
-            return records
-        new = self._stream.duplicates.fresh([r.event_id for r in records], self._clock.now())
+            return records, ids
+        new = self._stream.duplicates.fresh(ids, self._clock.now())
         if new.all():
-            return records
-        self.duplicates += sum(1 for r, fine in zip(records, new.tolist(), strict=True) if r.event_id and not fine)
-        return [record for record, fine in zip(records, new.tolist(), strict=True) if fine or not record.event_id]
+            return records, ids
+        new |= ids == 0
+        self.duplicates += len(new) - int(new.sum())
+        return [record for record, fine in zip(records, new.tolist(), strict=True) if fine], ids[new]
 
     def _resolve(
         self, group: list[Submission], offsets: dict[Topic, int], size: int, events: int, error: Exception | None
