@@ -56,12 +56,12 @@ def _choose(
             n_wanted += 1
     present = 0
     for j in range(n_wanted):
+        found_in = 0
         for place in range(len(order)):
-            held[j] += order_categories[place] == wanted[j]
-        present += held[j] > 0
+            found_in += int(order_categories[place] == wanted[j])
+        present += found_in > 0
     overall = limit if present == 0 else limit // 2
     each = 0 if present == 0 else -(-(limit - limit // 2) // present)
-    held[:] = 0
     n = 0
     for place in range(len(order)):
         chosen = place < overall
@@ -69,7 +69,9 @@ def _choose(
             if order_categories[place] == wanted[j]:
                 chosen = chosen or held[j] < each
                 held[j] += 1
-        if chosen and n < limit:
+        if chosen:
+            if n == limit:
+                break
             items[n], scores[n], because[n] = order[place], order_scores[place], -1
             n += 1
     return n
