@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,10 +20,23 @@ from nearline.app.definition import App
 from nearline.app.sections import Budget, Settings, Storage
 from nearline.app.tenant import Tenant
 from nearline.embedded.engine import Engine
+from nearline.features.totals import ItemTotalsFeature
 from nearline.pipeline.pipeline import Pipeline
 from nearline.rerank.available import ExcludedFilter
 from nearline.schema.candidates import F32, I32, Candidates, Ranked, Retrieved
-from nearline.schema.components import Arrays, Examples, FitData, Fold, ReadContext, Stateful, UserState, World
+from nearline.schema.components import (
+    Arrays,
+    Examples,
+    FitData,
+    Fold,
+    ItemColumns,
+    ItemFeature,
+    ReadContext,
+    Rows,
+    Stateful,
+    UserState,
+    World,
+)
 from nearline.schema.errors import NearlineError
 from nearline.schema.event import Record
 from nearline.schema.ids import key
@@ -105,6 +118,20 @@ class FaultyFeature:
         out[0] = context.candidates.items
 
 
+class FaultyItemFeature(ItemFeature):
+    name = "faulty_item"
+    columns = ("faulty_item",)
+    folds: tuple[Fold, ...] = ()
+    time_based = False
+
+    def __init__(self, fault: Fault) -> None:
+        self.fault = fault
+
+    def read_items(self, rows: Mapping[str, Rows], columns: ItemColumns, slots: I32, now: int, out: F32) -> None:
+        self.fault()
+        out[0] = slots
+
+
 class FaultyRanker:
     name = "faulty_ranker"
 
@@ -155,11 +182,11 @@ class House:
     """An engine whose every component can be broken."""
 
     def __init__(self, folder: Path) -> None:
-        self.faults = {n: Fault() for n in ("one", "two", "feature", "ranker", "light", "filter", "rule")}
+        self.faults = {n: Fault() for n in ("one", "two", "feature", "item", "ranker", "light", "filter", "rule")}
         faults = self.faults
         app = App(
             events=["view", "click", "purchase"],
-            features=[FaultyFeature(faults["feature"])],
+            features=[FaultyFeature(faults["feature"]), ItemTotalsFeature(), FaultyItemFeature(faults["item"])],
             sources=[FaultySource("one", faults["one"]), FaultySource("two", faults["two"])],
             ranker=FaultyRanker(faults["ranker"]),
             rules=[ExcludedFilter(), FaultyFilter(faults["filter"]), FaultyRule(faults["rule"])],
@@ -256,6 +283,37 @@ def test_one_broken_component_costs_itself_alone(
         await asyncio.sleep(BUDGET.breaker_seconds + 0.1)
         served = await house.list()
         assert (served.served_from, served.missing) == ("ranker", ())
+        assert house.engine._worker.lost == 0
+
+    play(story)
+
+
+@pytest.mark.parametrize("how", ["sleeps", "never_returns", "raises"])
+def test_a_broken_item_feature_costs_its_own_columns_and_only_of_what_has_changed(play: Callable[..., None], how: str) -> None:
+    async def story(house: House) -> None:
+        def changed() -> None:
+            house.engine.world.state.mark(np.arange(30, dtype=np.int32))
+
+        async def columns() -> set[str]:
+            asked = await house.list(debug=True)
+            assert asked.trace is not None
+            return {name for values in asked.trace["features"].values() for name in values}
+
+        every = {"faulty", "item_touches", "faulty_item"}
+        assert every <= await columns()
+        fault = house.faults["item"]
+        fault.act = getattr(fault, how)
+        assert (await house.list()).missing == ()
+        changed()
+        for _ in range(BUDGET.breaker_failures + 2):
+            served = await house.list()
+            assert (served.served_from, served.missing) == ("ranker", ("feature:faulty_item",))
+        assert await columns() & every == {"faulty", "item_touches"}
+        fault.act = None
+        fault.release.set()
+        await asyncio.sleep(BUDGET.breaker_seconds + 0.1)
+        assert every <= await columns()
+        assert (await house.list()).missing == ()
         assert house.engine._worker.lost == 0
 
     play(story)

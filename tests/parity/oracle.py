@@ -88,11 +88,11 @@ class Oracle:
             | affinity(long)
             | time_since(long, now)
             | user_totals(long)
-            | self.item_columns(now)
+            | self.item_columns(now // MINUTE * MINUTE)
         )
 
     def item_columns(self, now: int) -> dict[str, Column]:
-        """Return the columns that are the same for every visitor."""
+        """Return the columns that are the same for every visitor, at a full minute."""
 
         def of(card: Card) -> list[Raw]:
             return self.items.get(card.key, [])
@@ -136,7 +136,7 @@ class Oracle:
             "item_conversions": total(Role.CONVERSION),
             "item_ratings": rated,
             "item_rating": lambda card: mean([e.rating / 100 for e in of(card) if e.rating > 0]),
-            "item_idle_hours": lambda card: (now - max(e.ts for e in of(card))) / HOUR if of(card) else NAN,
+            "item_idle_hours": lambda card: max(0, now - max(e.ts for e in of(card))) / HOUR if of(card) else NAN,
         }
 
 

@@ -73,24 +73,26 @@ def _update(
             prices[slot] += 1
 
 
+AFFINITY: np.dtype[np.void] = np.dtype(
+    [
+        ("categories", "<u4", (8,)),
+        ("category_weights", "<i4", (8,)),
+        ("brands", "<u4", (4,)),
+        ("brand_weights", "<i4", (4,)),
+        ("price", "<i8"),
+        ("prices", "<i4"),
+    ]
+)
+"""Keys and their weights (hundredths of the event weights); the sum (thousandths) and number of prices."""
+
+
 class AffinityFold:
-    """Weights by category and brand (hundredths of the event weights), and the sum and number of prices (thousandths)."""
+    """Weights by category and brand, and the sum and number of prices (108 bytes)."""
 
     name = "affinity"
     entity: Entity = "user"
     tier: Tier = "history"
-
-    def __init__(self, categories: int = 8, brands: int = 4) -> None:
-        self.dtype: np.dtype[np.void] = np.dtype(
-            [
-                ("categories", "<u4", (categories,)),
-                ("category_weights", "<i4", (categories,)),
-                ("brands", "<u4", (brands,)),
-                ("brand_weights", "<i4", (brands,)),
-                ("price", "<i8"),
-                ("prices", "<i4"),
-            ]
-        )
+    dtype = AFFINITY
 
     def update(self, rows: Rows, batch: FoldBatch) -> None:
         """Add each event's weight to its item's category and brand."""
@@ -107,34 +109,33 @@ class AffinityFold:
         )
 
 
-@kernel(u4[::1], i4[::1], u4[::1], i4[::1], f4, i4[::1], u4[::1], u4[::1], f4[::1], f4[:, ::1])
-def _read(
-    categories: NDArray[np.uint32],
-    category_weights: I32,
-    brands: NDArray[np.uint32],
-    brand_weights: I32,
-    mean_price: np.float32,
-    items: I32,
-    category: NDArray[np.uint32],
-    brand: NDArray[np.uint32],
-    price: F32,
-    out: F32,
-) -> None:
-    category_sum = max(1, category_weights.sum())
-    brand_sum = max(1, brand_weights.sum())
+@inline
+def _shares(keys: Any, weights: Any, own: Any, out: Any) -> None:
+    total = np.int64(0)
+    for j in range(len(keys)):
+        total += weights[j]
+    out[:] = 0.0
+    for j in range(len(keys)):
+        # Keys outside, items inside: the inner loop is the one that the compiler makes wide.
+        key, share = keys[j], np.float32(weights[j]) / np.float32(max(np.int64(1), total))
+        if key != 0:
+            for i in range(len(own)):
+                out[i] = share if own[i] == key else out[i]
+
+
+@kernel(record(AFFINITY), i4[::1], u4[::1], u4[::1], f4[::1], f4[:, ::1])
+def _read(rows: Any, items: I32, category: NDArray[np.uint32], brand: NDArray[np.uint32], price: F32, out: F32) -> None:
+    row = rows[0]
+    own = np.empty(len(items), np.uint32)
     for i in range(len(items)):
-        item = items[i]
-        share = np.float32(0.0)
-        for j in range(len(categories)):
-            if categories[j] != 0 and categories[j] == category[item]:
-                share = np.float32(category_weights[j]) / np.float32(category_sum)
-        out[0, i] = share
-        share = np.float32(0.0)
-        for j in range(len(brands)):
-            if brands[j] != 0 and brands[j] == brand[item]:
-                share = np.float32(brand_weights[j]) / np.float32(brand_sum)
-        out[1, i] = share
-        out[2, i] = price[item] / mean_price
+        own[i] = category[items[i]]
+    _shares(row.categories, row.category_weights, own, out[0])
+    for i in range(len(items)):
+        own[i] = brand[items[i]]
+    _shares(row.brands, row.brand_weights, own, out[1])
+    mean = np.float32(row.price / row.prices / 1000.0) if row.prices > 0 else np.float32(np.nan)
+    for i in range(len(items)):
+        out[2, i] = price[items[i]] / mean
 
 
 class AffinityFeature:
@@ -149,19 +150,5 @@ class AffinityFeature:
 
     def read(self, context: ReadContext, out: F32) -> None:
         """Fill `[3, n] float32`; the price ratio is NaN where a price is missing."""
-        row = context.user.rows["affinity"][0]
-        prices = int(row["prices"])
-        mean = np.float32(int(row["price"]) / prices / 1000.0) if prices else np.float32(np.nan)
         columns = context.columns
-        _read(
-            row["categories"],
-            row["category_weights"],
-            row["brands"],
-            row["brand_weights"],
-            mean,
-            context.candidates.items,
-            columns.category,
-            columns.brand,
-            columns.price,
-            out,
-        )
+        _read(context.user.rows["affinity"], context.candidates.items, columns.category, columns.brand, columns.price, out)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from nearline.schema.candidates import F32, I32
 from nearline.schema.components import ALL_EXPIRED, Entity, Fold, FoldBatch, ReadContext, Rows, Tier, UserState, World
 from nearline.schema.event import EVENT, Events, Role
-from nearline.schema.kernel import f4, i4, i8, kernel, record, u1, u2, u4, u8
+from nearline.schema.kernel import f4, i4, i8, inline, kernel, record, u1, u2, u4, u8
 
 EXPOSURE, SEARCH, NEGATIVE = int(Role.EXPOSURE), int(Role.SEARCH), int(Role.NEGATIVE)
 
@@ -97,9 +97,6 @@ def _recent(slots: I32, seconds: NDArray[np.uint32], roles: NDArray[np.uint8], c
     """Write the different known, not disliked items of a ring, newest first; return how many."""
     n = len(slots)
     found = 0
-    disliked = False
-    for place in range(min(n, count)):
-        disliked = disliked or roles[place] == NEGATIVE
     for back in range(min(n, count)):
         place = (count - 1 - back) % n
         slot = slots[place]
@@ -108,7 +105,7 @@ def _recent(slots: I32, seconds: NDArray[np.uint32], roles: NDArray[np.uint8], c
             for j in range(found):
                 if out[j] == slot:
                     fine = False
-        if fine and disliked:
+        if fine:
             for other in range(min(n, count)):
                 if roles[other] == NEGATIVE and slots[other] == slot:
                     fine = False
@@ -123,34 +120,66 @@ def recent_slots(user: UserState, world: World, limit: int) -> tuple[I32, NDArra
     """Return the different known, not disliked items of a visitor's history as slots, newest first, and their seconds."""
     found = user.memo.get("recent")
     if found is None:
-        row = user.rows["history"]
-        items: NDArray[np.uint64] = row["items"][0]
+        row = user.rows["history"][0]
+        items: NDArray[np.uint64] = row["items"]
         out, at = np.empty(len(items), np.int32), np.empty(len(items), np.uint32)
-        n = _recent(world.item_slots(items), row["seconds"][0], row["roles"][0], row["count"][0], out, at)
+        n = _recent(world.item_slots(items), row["seconds"], row["roles"], int(row["count"]), out, at)
         found = user.memo["recent"] = out[:n], at[:n]
     return found[0][:limit], found[1][:limit]
 
 
-@kernel(u8[::1], u4[::1], i8, u8[::1], i8, f4[:, ::1])
-def _read(
+@inline
+def _place(table: Any, key: Any) -> Any:
+    """Return where a key is in an open-addressing table that is a power of two long, or the empty place for it."""
+    mask = np.uint64(len(table) - 1)
+    place = ((key * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(40)) & mask
+    while table[place] != 0 and table[place] != key:
+        place = (place + np.uint64(1)) & mask
+    return place
+
+
+@inline
+def _table(n: int) -> Any:
+    size = 64
+    while size < 8 * n:
+        size *= 2
+    return np.zeros(size, np.uint64)
+
+
+@kernel(u8[:, ::1], u2[::1], i4[::1], u8[::1], f4[:, ::1])
+def _times(items: NDArray[np.uint64], count: NDArray[np.uint16], slots: I32, keys: NDArray[np.uint64], out: F32) -> None:
+    n = min(np.int64(count[0]), items.shape[1])
+    table = _table(n)
+    times = np.zeros(len(table), np.float32)
+    for j in range(n):
+        place = _place(table, items[0, j])
+        table[place] = items[0, j]
+        times[place] += 1
+    out[0, :] = n
+    for i in range(len(slots)):
+        out[1, i] = times[_place(table, keys[slots[i]])]
+
+
+@kernel(u8[:, ::1], u4[:, ::1], u2[::1], i8, i4[::1], u8[::1], f4[:, ::1])
+def _ages(
     items: NDArray[np.uint64],
     seconds: NDArray[np.uint32],
-    length: int,
-    keys: NDArray[np.uint64],
+    count: NDArray[np.uint16],
     now: int,
+    slots: I32,
+    keys: NDArray[np.uint64],
     out: F32,
 ) -> None:
-    n = min(length, len(items))
-    for i in range(len(keys)):
-        times = 0
-        newest = np.int64(-1)
-        for j in range(n):
-            if items[j] == keys[i]:
-                times += 1
-                newest = max(newest, np.int64(seconds[j]))
-        out[0, i] = n
-        out[1, i] = times
-        out[2, i] = (now / 1000.0 - newest) / 3600.0 if newest >= 0 else np.nan
+    n = min(np.int64(count[0]), items.shape[1])
+    table = _table(n)
+    ages = np.full(len(table), np.float32(np.nan), np.float32)
+    for j in range(n):
+        place = _place(table, items[0, j])
+        age = np.float32((now / 1000.0 - seconds[0, j]) / 3600.0)
+        ages[place] = min(ages[place], age) if table[place] != 0 else age
+        table[place] = items[0, j]
+    for i in range(len(slots)):
+        out[0, i] = ages[_place(table, keys[slots[i]])]
 
 
 class HistoryFeature:
@@ -165,7 +194,8 @@ class HistoryFeature:
 
     def read(self, context: ReadContext, out: F32) -> None:
         """Fill `[2, n] float32`."""
-        out[:] = _history(context)[:2]
+        row = context.user.rows["history"]
+        _times(row["items"], row["count"], context.candidates.items, context.columns.key, out)
 
 
 class HistoryAgeFeature:
@@ -180,15 +210,5 @@ class HistoryAgeFeature:
 
     def read(self, context: ReadContext, out: F32) -> None:
         """Fill `[1, n] float32`."""
-        out[:] = _history(context)[2:]
-
-
-def _history(context: ReadContext) -> F32:
-    items, found = context.user.memo.get("history", (None, None))
-    if found is None or items is not context.candidates.items:
-        row = context.user.rows["history"][0]
-        keys = context.columns.key[context.candidates.items]
-        found = np.empty((3, len(keys)), np.float32)
-        _read(row["items"], row["seconds"], int(row["count"]), keys, context.query.now, found)
-        context.user.memo["history"] = context.candidates.items, found
-    return cast(F32, found)
+        row, items = context.user.rows["history"], context.candidates.items
+        _ages(row["items"], row["seconds"], row["count"], context.query.now, items, context.columns.key, out)

@@ -63,27 +63,27 @@ class LastItemsFold:
         _update(rows["items"], rows["categories"], batch.users, batch.items, batch.events, batch.reset)
 
 
-@kernel(u8[::1], u4[::1], i4[::1], u4[::1], f4[:, ::1])
-def _read(
-    touched: NDArray[np.uint64],
-    recent: NDArray[np.uint32],
-    items: I32,
-    category: NDArray[np.uint32],
-    out: F32,
-) -> None:
+@kernel(u8[:, ::1], u4[:, ::1], i4[::1], u4[::1], f4[:, ::1])
+def _read(touched: NDArray[np.uint64], recent: NDArray[np.uint32], items: I32, category: NDArray[np.uint32], out: F32) -> None:
     # By item, not by category: an item without one takes its place among the last too.
     n = 0
-    for j in range(len(touched)):
-        if touched[j] != 0:
+    for j in range(touched.shape[1]):
+        if touched[0, j] != 0:
             n += 1
+    own = np.empty(len(items), np.uint32)
     for i in range(len(items)):
-        own = category[items[i]]
-        matches = 0
-        for j in range(n):
-            if own != 0 and recent[j] == own:
-                matches += 1
-        out[0, i] = matches / n if n > 0 else np.nan
-        out[1, i] = 1.0 if own != 0 and n > 0 and recent[0] == own else 0.0
+        own[i] = category[items[i]]
+        out[0, i] = 0.0
+        out[1, i] = 0.0
+    for j in range(n):
+        wanted = recent[0, j]
+        if wanted != 0:
+            for i in range(len(items)):
+                out[0, i] += np.float32(1.0) if own[i] == wanted else np.float32(0.0)
+            if j == 0:
+                out[1, :] = out[0]
+    for i in range(len(items)):
+        out[0, i] = out[0, i] / n if n > 0 else np.nan
 
 
 class LastItemsFeature:
@@ -98,5 +98,5 @@ class LastItemsFeature:
 
     def read(self, context: ReadContext, out: F32) -> None:
         """Fill `[2, n] float32`."""
-        row = context.user.rows["last_items"][0]
+        row = context.user.rows["last_items"]
         _read(row["items"], row["categories"], context.candidates.items, context.columns.category, out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from nearline.schema.candidates import F32, I32
 from nearline.schema.clock import HOUR
-from nearline.schema.components import Entity, Fold, FoldBatch, ReadContext, Rows, Tier
+from nearline.schema.components import Entity, Fold, FoldBatch, ItemColumns, ItemFeature, Rows, Tier
 from nearline.schema.event import EVENT, Events, Role
 from nearline.schema.kernel import f4, f8, i4, i8, kernel, record
 
@@ -115,7 +116,7 @@ def decayed(rows: Rows, slots: I32, now: int, half_lives: tuple[float, ...]) -> 
 HALVES = np.asarray(HALF_LIVES, np.float64)
 
 
-class PopularityFeature:
+class PopularityFeature(ItemFeature):
     """An item's popularity now, decayed with half-lives of 4, 12 and 24 hours."""
 
     name = "popularity"
@@ -125,7 +126,7 @@ class PopularityFeature:
     def __init__(self) -> None:
         self.folds: tuple[Fold, ...] = (PopularityFold(),)
 
-    def read(self, context: ReadContext, out: F32) -> None:
+    def read_items(self, rows: Mapping[str, Rows], columns: ItemColumns, slots: I32, now: int, out: F32) -> None:
         """Fill `[3, n] float32`."""
-        rows = context.rows["popularity"]
-        _read(rows["head"], rows["tiles"], context.candidates.items, context.query.now, WIDTH, HALVES, out)
+        own = rows["popularity"]
+        _read(own["head"], own["tiles"], slots, now, WIDTH, HALVES, out)

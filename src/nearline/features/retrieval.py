@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from nearline.schema.candidates import F32
 from nearline.schema.components import Fold, ReadContext
 from nearline.schema.kernel import f4, kernel
@@ -10,14 +12,14 @@ from nearline.schema.kernel import f4, kernel
 @kernel(f4[:, ::1], f4[:, ::1], f4[:, ::1])
 def _read(scores: F32, ranks: F32, out: F32) -> None:
     n = scores.shape[1]
-    for i in range(len(scores)):
-        found = 0
-        for s in range(n):
+    out[2 * n, :] = 0.0
+    for s in range(n):
+        for i in range(len(scores)):
             out[s, i] = scores[i, s]
+        for i in range(len(scores)):
             out[n + s, i] = ranks[i, s]
-            if ranks[i, s] > 0.0:
-                found += 1
-        out[2 * n, i] = found
+        for i in range(len(scores)):
+            out[2 * n, i] += np.float32(1.0) if out[n + s, i] > 0.0 else np.float32(0.0)
 
 
 class RetrievalFeature:

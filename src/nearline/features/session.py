@@ -70,15 +70,14 @@ class SessionFold:
 def _read(rows: Any, now: int, gap: int, items: I32, category: NDArray[np.uint32], out: F32) -> None:
     row = rows[0]
     live = row.last > 0 and now - row.last <= gap
-    age = np.float32((now - row.start) / 60000.0) if live else np.float32(np.nan)
-    idle = np.float32((now - row.last) / 60000.0) if live else np.float32(np.nan)
+    out[0, :] = (now - row.start) / 60000.0 if live else np.nan
+    out[1, :] = (now - row.last) / 60000.0 if live else np.nan
+    out[2, :] = row.views if live else 0
+    out[3, :] = row.events if live else 0
+    wanted = row.category if live else np.uint32(0)
     for i in range(len(items)):
-        out[0, i] = age
-        out[1, i] = idle
-        out[2, i] = row.views if live else 0
-        out[3, i] = row.events if live else 0
         own = category[items[i]]
-        out[4, i] = 1.0 if live and own != 0 and own == row.category else 0.0
+        out[4, i] = 1.0 if own != 0 and own == wanted else 0.0
 
 
 class SessionFeature:

@@ -12,7 +12,7 @@ from nearline.schema.components import ALL_EXPIRED, Entity, Fold, FoldBatch, Rea
 from nearline.schema.event import EVENT, ROLES, Events, Role
 from nearline.schema.kernel import f4, i4, i8, kernel, record, u1, u4
 
-CONVERSION = int(Role.CONVERSION)
+CLICK, CONVERSION = int(Role.CLICK), int(Role.CONVERSION)
 
 
 @kernel(i8[:, :], u4[:, :], i8[:, :], i4[::1], record(EVENT), u1[::1])
@@ -54,41 +54,38 @@ def _update(
             bought[slot, place] = event.ts
 
 
+TIME_SINCE: np.dtype[np.void] = np.dtype([("last", "<i8", (ROLES,)), ("categories", "<u4", (4,)), ("bought", "<i8", (4,))])
+"""last: by role; categories: those bought in last, and when; all ms UTC, 0 for never."""
+
+
 class TimeSinceFold:
-    """The last time by role (ms UTC), and the four categories bought in last with their times."""
+    """The last time by role, and the four categories bought in last with their times (96 bytes)."""
 
     name = "time_since"
     entity: Entity = "user"
     tier: Tier = "history"
-
-    def __init__(self, categories: int = 4) -> None:
-        self.dtype: np.dtype[np.void] = np.dtype(
-            [("last", "<i8", (ROLES,)), ("categories", "<u4", (categories,)), ("bought", "<i8", (categories,))]
-        )
+    dtype = TIME_SINCE
 
     def update(self, rows: Rows, batch: FoldBatch) -> None:
         """Move each role's time to max(row, event)."""
         _update(rows["last"], rows["categories"], rows["bought"], batch.users, batch.events, batch.reset)
 
 
-@kernel(i8[::1], u4[::1], i8[::1], i8, i4[::1], u4[::1], f4[:, ::1])
-def _read(
-    last: NDArray[np.int64],
-    categories: NDArray[np.uint32],
-    bought: NDArray[np.int64],
-    now: int,
-    items: I32,
-    category: NDArray[np.uint32],
-    out: F32,
-) -> None:
+@kernel(record(TIME_SINCE), i8, i4[::1], u4[::1], f4[:, ::1])
+def _read(rows: Any, now: int, items: I32, category: NDArray[np.uint32], out: F32) -> None:
+    row = rows[0]
+    for r in range(3):
+        last = row.last[CLICK - 1 + r]
+        out[r, :] = np.float32((now - last) / 3600000.0) if last > 0 else np.float32(np.nan)
+    own = np.empty(len(items), np.uint32)
     for i in range(len(items)):
-        for r in range(3):
-            out[r, i] = (now - last[r + 2]) / 3600000.0 if last[r + 2] > 0 else np.nan
-        own = category[items[i]]
+        own[i] = category[items[i]]
         out[3, i] = np.nan
-        for j in range(len(categories)):
-            if own != 0 and categories[j] == own:
-                out[3, i] = (now - bought[j]) / 3600000.0
+    for j in range(len(row.categories)):
+        bought, hours = row.categories[j], np.float32((now - row.bought[j]) / 3600000.0)
+        if bought != 0:
+            for i in range(len(items)):
+                out[3, i] = hours if own[i] == bought else out[3, i]
 
 
 class TimeSinceFeature:
@@ -103,6 +100,5 @@ class TimeSinceFeature:
 
     def read(self, context: ReadContext, out: F32) -> None:
         """Fill `[4, n] float32`; NaN for never."""
-        row = context.user.rows["time_since"][0]
-        items, category = context.candidates.items, context.columns.category
-        _read(row["last"], row["categories"], row["bought"], context.query.now, items, category, out)
+        row = context.user.rows["time_since"]
+        _read(row, context.query.now, context.candidates.items, context.columns.category, out)

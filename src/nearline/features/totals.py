@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nearline.schema.candidates import F32, I32
-from nearline.schema.components import ALL_EXPIRED, Entity, Fold, FoldBatch, ReadContext, Rows, Tier
+from nearline.schema.components import ALL_EXPIRED, Entity, Fold, FoldBatch, ItemColumns, ItemFeature, ReadContext, Rows, Tier
 from nearline.schema.event import EVENT, ROLES, Events, Role
 from nearline.schema.kernel import f4, i4, kernel, record, u1
 
@@ -82,8 +83,8 @@ class UserTotalsFold:
         _update_users(rows, batch.users, batch.events, batch.reset)
 
 
-@kernel(record(ITEM_TOTALS), i4[::1], f4, f4, f4[:, ::1])
-def _read(rows: Any, items: I32, user_rating: np.float32, user_value: np.float32, out: F32) -> None:
+@kernel(record(ITEM_TOTALS), i4[::1], f4[:, ::1])
+def _read_items(rows: Any, items: I32, out: F32) -> None:
     for i in range(len(items)):
         row = rows[items[i]]
         total = 0
@@ -95,33 +96,40 @@ def _read(rows: Any, items: I32, user_rating: np.float32, user_value: np.float32
         out[3, i] = row.counts[CLICK + 1]
         out[4, i] = row.rating / 100.0 / row.ratings if row.ratings > 0 else np.nan
         out[5, i] = row.ratings
-        out[6, i] = user_rating
-        out[7, i] = user_value
 
 
-class TotalsFeature:
-    """An item's touches, clicks, intents and conversions of all time, its mean rating; the visitor's mean rating and value."""
+class ItemTotalsFeature(ItemFeature):
+    """An item's touches, clicks, intents and conversions of all time, and its mean rating."""
 
-    name = "totals"
-    columns = (
-        "item_touches",
-        "item_clicks",
-        "item_intents",
-        "item_conversions",
-        "item_rating",
-        "item_ratings",
-        "user_rating",
-        "user_value",
-    )
+    name = "item_totals"
+    columns = ("item_touches", "item_clicks", "item_intents", "item_conversions", "item_rating", "item_ratings")
     time_based = False
 
     def __init__(self) -> None:
-        self.folds: tuple[Fold, ...] = (ItemTotalsFold(), UserTotalsFold())
+        self.folds: tuple[Fold, ...] = (ItemTotalsFold(),)
+
+    def read_items(self, rows: Mapping[str, Rows], columns: ItemColumns, slots: I32, now: int, out: F32) -> None:
+        """Fill `[6, n] float32`; the rating is NaN where there is none."""
+        _read_items(rows["item_totals"], slots, out)
+
+
+@kernel(record(USER_TOTALS), f4[:, ::1])
+def _read_user(rows: Any, out: F32) -> None:
+    row = rows[0]
+    out[0, :] = row.rating / 100.0 / row.ratings if row.ratings > 0 else np.nan
+    out[1, :] = row.value / 1000.0 / row.values if row.values > 0 else np.nan
+
+
+class UserTotalsFeature:
+    """The visitor's mean rating and mean event value; the same for every candidate."""
+
+    name = "user_totals"
+    columns = ("user_rating", "user_value")
+    time_based = False
+
+    def __init__(self) -> None:
+        self.folds: tuple[Fold, ...] = (UserTotalsFold(),)
 
     def read(self, context: ReadContext, out: F32) -> None:
-        """Fill `[8, n] float32`; means are NaN where there is nothing to average."""
-        row = context.user.rows["user_totals"][0]
-        ratings, values = int(row["ratings"]), int(row["values"])
-        rating = np.float32(int(row["rating"]) / 100.0 / ratings if ratings else np.nan)
-        value = np.float32(int(row["value"]) / 1000.0 / values if values else np.nan)
-        _read(context.rows["item_totals"], context.candidates.items, rating, value, out)
+        """Fill `[2, n] float32`; NaN where there is nothing to average."""
+        _read_user(context.user.rows["user_totals"], out)

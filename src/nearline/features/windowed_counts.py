@@ -6,6 +6,7 @@ decides the window, so the result does not depend on the order of arrival.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,14 @@ from numpy.typing import NDArray
 
 from nearline.schema.candidates import F32, I32
 from nearline.schema.clock import DAY, HOUR
-from nearline.schema.components import Entity, Fold, FoldBatch, ReadContext, Rows, Tier
-from nearline.schema.event import EVENT, ROLES, Events
-from nearline.schema.kernel import f4, i4, i8, kernel, record, u1, u2
+from nearline.schema.components import Entity, Fold, FoldBatch, ItemColumns, ItemFeature, ReadContext, Rows, Tier
+from nearline.schema.event import EVENT, ROLES, Events, Role
+from nearline.schema.kernel import f4, i4, i8, inline, kernel, record, u1, u2
+
+VIEW, CLICK, INTENT, CONVERSION, NEGATIVE = (
+    int(role) - 1 for role in (Role.VIEW, Role.CLICK, Role.INTENT, Role.CONVERSION, Role.NEGATIVE)
+)
+"""Counter columns."""
 
 
 @kernel(i4[:], u2[:, :, :], i4[::1], record(EVENT), u1[::1], i8, i8)
@@ -54,20 +60,8 @@ def _update(
             tiles[slot, tile % n, role - 1] += 1
 
 
-@kernel(i4[:], u2[:, :, :], i4[::1], i8, i8, f4[:, ::1])
-def _read(heads: I32, tiles: NDArray[np.uint16], slots: I32, now: int, width: int, out: F32) -> None:
-    n = tiles.shape[1]
-    current = now // width
-    for i in range(len(slots)):
-        slot = slots[i]
-        head = heads[slot]
-        for r in range(ROLES):
-            out[r, i] = 0.0
-        if head == 0:
-            continue
-        for t in range(max(head - n + 1, current - n + 1), head + 1):
-            for r in range(ROLES):
-                out[r, i] += tiles[slot, t % n, r]
+def _row(tiles: int) -> np.dtype[np.void]:
+    return np.dtype([("head", "<i4"), ("tiles", "<u2", (tiles, ROLES))])
 
 
 class WindowedCountsFold:
@@ -75,7 +69,7 @@ class WindowedCountsFold:
 
     def __init__(self, name: str, entity: Entity, tier: Tier, width: int, tiles: int) -> None:
         self.name, self.entity, self.tier, self.width = name, entity, tier, width
-        self.dtype: np.dtype[np.void] = np.dtype([("head", "<i4"), ("tiles", "<u2", (tiles, ROLES))])
+        self.dtype = _row(tiles)
         self.expires = 0 if entity == "item" else 1 if tier == "hot" else 2
 
     def update(self, rows: Rows, batch: FoldBatch) -> None:
@@ -83,14 +77,34 @@ class WindowedCountsFold:
         slots = batch.items if self.entity == "item" else batch.users
         _update(rows["head"], rows["tiles"], slots, batch.events, batch.reset, self.expires, self.width)
 
-    def read(self, rows: Rows, slots: I32, now: int) -> F32:
-        """Return the window's sums at `now`, `[ROLES, n_slots] float32`."""
-        out = np.empty((ROLES, len(slots)), np.float32)
-        _read(rows["head"], rows["tiles"], slots, now, self.width, out)
-        return out
+
+WIDTH, TILES = 4 * HOUR, 7
+"""Of a day's counts: six tiles and the one under way."""
+DAYS = 8
+"""Tiles of a week's counts."""
 
 
-ZERO = np.zeros(1, np.int32)
+@inline
+def _sum(row: Any, n: int, oldest: int, role: int) -> Any:
+    """Return a role's sum in the window that ends with `row.head`, from the tile `oldest` on."""
+    total = 0
+    if row.head != 0:
+        for t in range(max(row.head - n + 1, oldest), row.head + 1):
+            total += row.tiles[t % n, role]
+    return total
+
+
+@kernel(record(_row(TILES)), record(_row(DAYS)), i8, f4[:, ::1])
+def _read_user(day: Any, week: Any, now: int, out: F32) -> None:
+    oldest = now // WIDTH - TILES + 1
+    out[0, :] = _sum(day[0], TILES, oldest, VIEW)
+    out[1, :] = _sum(day[0], TILES, oldest, CLICK)
+    out[2, :] = _sum(day[0], TILES, oldest, INTENT)
+    out[3, :] = _sum(day[0], TILES, oldest, NEGATIVE)
+    oldest = now // DAY - DAYS + 1
+    out[4, :] = _sum(week[0], DAYS, oldest, CLICK)
+    out[5, :] = _sum(week[0], DAYS, oldest, INTENT)
+    out[6, :] = _sum(week[0], DAYS, oldest, CONVERSION)
 
 
 class UserCountsFeature:
@@ -109,17 +123,14 @@ class UserCountsFeature:
     time_based = True
 
     def __init__(self) -> None:
-        self.day = WindowedCountsFold("user_counts_1d", "user", "hot", 4 * HOUR, 7)
-        self.week = WindowedCountsFold("user_counts_7d", "user", "history", DAY, 8)
+        self.day = WindowedCountsFold("user_counts_1d", "user", "hot", WIDTH, TILES)
+        self.week = WindowedCountsFold("user_counts_7d", "user", "history", DAY, DAYS)
         self.folds: tuple[Fold, ...] = (self.day, self.week)
 
     def read(self, context: ReadContext, out: F32) -> None:
         """Fill `[7, n] float32`, the same for every candidate."""
-        now = context.query.now
-        day = self.day.read(context.user.rows[self.day.name], ZERO, now)
-        week = self.week.read(context.user.rows[self.week.name], ZERO, now)
-        out[:4] = day[[1, 2, 3, 5]]
-        out[4:] = week[2:5]
+        rows = context.user.rows
+        _read_user(rows[self.day.name], rows[self.week.name], context.query.now, out)
 
 
 @kernel(i4[:], u2[:, :, :], i4[::1], i8, i8, i8, f4[:, ::1])
@@ -147,7 +158,7 @@ def _read_item(heads: I32, tiles: NDArray[np.uint16], slots: I32, now: int, widt
         out[7, i] = (sums[4] + 0.2) / (sums[1] + sums[2] + 20.0)
 
 
-class ItemCountsFeature:
+class ItemCountsFeature(ItemFeature):
     """An item's counts by role in 7 days, its smoothed click and conversion rates.
 
     `ttl`: ms without an event after which they are gone; `[state] item_ttl_days` sets it.
@@ -168,10 +179,10 @@ class ItemCountsFeature:
 
     def __init__(self) -> None:
         self.ttl = 7 * DAY
-        self.week = WindowedCountsFold("item_counts_7d", "item", "hot", DAY, 8)
+        self.week = WindowedCountsFold("item_counts_7d", "item", "hot", DAY, DAYS)
         self.folds: tuple[Fold, ...] = (self.week,)
 
-    def read(self, context: ReadContext, out: F32) -> None:
+    def read_items(self, rows: Mapping[str, Rows], columns: ItemColumns, slots: I32, now: int, out: F32) -> None:
         """Fill `[8, n] float32`."""
-        rows = context.rows[self.week.name]
-        _read_item(rows["head"], rows["tiles"], context.candidates.items, context.query.now, DAY, self.ttl, out)
+        own = rows[self.week.name]
+        _read_item(own["head"], own["tiles"], slots, now, DAY, self.ttl, out)

@@ -7,21 +7,25 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from nearline.schema.candidates import F32
-from nearline.schema.components import Feature, Fold, ReadContext
+from nearline.schema.components import Feature, Fold, ItemFeature, ReadContext
 
 
 class FeatureSet:
-    """Features in order, with the rows of the matrix that each fills.
+    """Features with the rows of the matrix that each fills; those of the item alone come last, as one block.
 
     Args:
-        features: in the order of their columns.
+        features: in the order of their columns, but for the item features.
+
+    Attributes:
+        items_from: row of the matrix where the block begins.
     """
 
     def __init__(self, features: Sequence[Feature]) -> None:
-        self.features = tuple(features)
-        self.names: tuple[str, ...] = tuple(name for feature in features for name in feature.columns)
-        ends = np.cumsum([len(feature.columns) for feature in features]).tolist()
-        self.slices = tuple(slice(end - len(feature.columns), end) for feature, end in zip(features, ends, strict=True))
+        self.features: tuple[Feature, ...] = tuple(sorted(features, key=lambda feature: isinstance(feature, ItemFeature)))
+        self.names: tuple[str, ...] = tuple(name for feature in self.features for name in feature.columns)
+        ends = np.cumsum([len(feature.columns) for feature in self.features]).tolist()
+        self.slices = tuple(slice(end - len(f.columns), end) for f, end in zip(self.features, ends, strict=True))
+        self.items_from = sum(len(feature.columns) for feature in features if not isinstance(feature, ItemFeature))
 
     def __len__(self) -> int:
         """Return the number of columns."""

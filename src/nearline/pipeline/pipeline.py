@@ -12,13 +12,16 @@ import numpy as np
 from nearline.pipeline.breaker import Breakers
 from nearline.pipeline.budget import Limits
 from nearline.pipeline.feature_set import FeatureSet
+from nearline.pipeline.item_block import ItemBlock
 from nearline.pipeline.merge import merge, retrieval_order
 from nearline.pipeline.run import Run
 from nearline.schema.candidates import F32, NOTHING, Ranked, Retrieved
+from nearline.schema.clock import MINUTE
 from nearline.schema.components import (
     Arrangement,
     Feature,
     Filter,
+    ItemFeature,
     Ranker,
     ReadContext,
     Slacking,
@@ -102,8 +105,10 @@ class Pipeline:
         if self.ranker is not None:
             steps.append(Step("features", "cut", self._cut, core=True, wanted=_has_candidates))
             for feature, rows in self.features:
-                act = self._feature(feature, rows)
-                steps.append(Step("features", f"feature:{feature.name}", act, wanted=_has_candidates))
+                if not isinstance(feature, ItemFeature):
+                    act = self._feature(feature, rows)
+                    steps.append(Step("features", f"feature:{feature.name}", act, wanted=_has_candidates))
+            steps += self._item_steps()
             steps.append(Step("ranking", "ranker", self._rank(self.ranker, "ranker"), wanted=_unranked))
         if self.light is not None:
             act = self._rank(self.light, "light_ranker")
@@ -220,7 +225,10 @@ class Pipeline:
             out = run.matrix[rows]
             if out.shape[1] != len(run.candidates):
                 raise ValueError("the matrix is not of these candidates")
-            context = ReadContext(run.query, run.user, run.candidates, self.world.rows, self.world.columns)
+            context = run.context
+            if context is None or context.candidates is not run.candidates:
+                context = ReadContext(run.query, run.user, run.candidates, self.world.rows, self.world.columns)
+                run.context = context
             try:
                 feature.read(context, out)
             except Exception:
@@ -228,6 +236,42 @@ class Pipeline:
                 raise
 
         return act
+
+    def _item_steps(self) -> list[Step]:
+        """Return the steps of the item block: gather, read anew what is stale (each item feature its own step), publish."""
+        begin = self.features.items_from
+        items = [(feature, rows) for feature, rows in self.features if isinstance(feature, ItemFeature)]
+        if not items:
+            return []
+        block = ItemBlock(self.world, len(self.features) - begin)
+        names = frozenset(f"feature:{feature.name}" for feature, _ in items)
+
+        def gather(run: Run) -> None:
+            assert run.candidates is not None
+            assert run.matrix is not None
+            run.refresh = block.gather(run.candidates.items, run.query.now // MINUTE * MINUTE, run.matrix[begin:])
+
+        def read(feature: ItemFeature, rows: slice) -> Callable[[Run], None]:
+            def act(run: Run) -> None:
+                assert run.refresh is not None
+                out = run.refresh.columns[rows.start - begin : rows.stop - begin]
+                try:
+                    feature.read_items(self.world.rows, self.world.columns, run.refresh.slots, run.refresh.now, out)
+                except Exception:
+                    out[:] = np.nan
+                    raise
+
+            return act
+
+        def publish(run: Run) -> None:
+            assert run.refresh is not None
+            assert run.matrix is not None
+            block.publish(run.refresh, run.matrix[begin:], keep=names.isdisjoint(run.missing))
+
+        steps = [Step("features", "gather", gather, core=True, wanted=_has_candidates)]
+        for feature, rows in items:
+            steps.append(Step("features", f"feature:{feature.name}", read(feature, rows), wanted=_has_stale))
+        return [*steps, Step("features", "publish", publish, core=True, wanted=_has_stale)]
 
     def _rank(self, ranker: Ranker, served_from: str) -> Callable[[Run], None]:
         def act(run: Run) -> None:
@@ -301,6 +345,10 @@ def _checked(found: Retrieved, quota: int) -> Retrieved:
 
 def _has_candidates(run: Run) -> bool:
     return run.candidates is not None and len(run.candidates) > 0
+
+
+def _has_stale(run: Run) -> bool:
+    return run.refresh is not None
 
 
 def _unranked(run: Run) -> bool:

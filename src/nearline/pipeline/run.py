@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nearline.pipeline.item_block import Refresh
 from nearline.schema.candidates import F32, Candidates, Ranked, Retrieved
-from nearline.schema.components import UserState
+from nearline.schema.components import ReadContext, UserState
 from nearline.schema.query import Query
 
 
@@ -27,6 +28,8 @@ class Run:
         retrieved: by place of the source.
         keep: what the filters have left so far, `[n] bool`; applied when all have spoken.
         matrix: `[n_features, n_candidates] float32`.
+        context: what the features read.
+        refresh: candidates whose item columns are read anew; `None` for none.
         slack: candidates that filters may drop; sources are asked for so many more, up to twice their quota.
         missing: names of components that failed or were late.
         times: seconds by stage.
@@ -50,6 +53,8 @@ class Run:
     candidates: Candidates | None = None
     keep: NDArray[np.bool_] | None = None
     matrix: F32 | None = None
+    context: ReadContext | None = None
+    refresh: Refresh | None = None
     ranked: Ranked | None = None
     served_from: str = ""
     missing: list[str] = field(default_factory=list)
@@ -77,6 +82,8 @@ class Run:
             candidates=self.candidates,
             keep=self.keep,
             matrix=None if matrix is None or ranked is not None else matrix.copy(),
+            context=self.context,
+            refresh=self.refresh,
             ranked=ranked,
             served_from=self.served_from,
             missing=list(self.missing),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nearline.schema.candidates import F32, I32, Candidates, Ranked, Retrieved
+from nearline.schema.clock import MINUTE
 from nearline.schema.event import Events
 from nearline.schema.query import Query
 
@@ -138,6 +140,11 @@ class ReadContext:
     rows: Mapping[str, Rows]
     columns: ItemColumns
 
+    @property
+    def minute(self) -> int:
+        """The moment of item features: `now` rounded down to the minute, ms UTC."""
+        return self.query.now // MINUTE * MINUTE
+
 
 class Feature(Protocol):
     """A vectorised read over user row, item rows and query, giving columns.
@@ -168,6 +175,35 @@ class Feature(Protocol):
     def read(self, context: ReadContext, out: F32) -> None:
         """Fill `out`, `[n_columns, n_candidates] float32`; missing is NaN."""
         ...
+
+
+class ItemFeature(ABC):
+    """A `Feature` of the item and the minute alone, the same for every visitor and query.
+
+    Its moment is `now` rounded down to the minute, wherever it is read, so that the pipeline may keep an item's values
+    until the minute is over, or an event or the catalogue changes the item.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    folds: tuple[Fold, ...]
+    time_based: bool
+
+    @abstractmethod
+    def read_items(self, rows: Mapping[str, Rows], columns: ItemColumns, slots: I32, now: int, out: F32) -> None:
+        """Fill `out`, `[n_columns, n] float32`, for items; missing is NaN.
+
+        Args:
+            rows: item folds by name, `[n_slots] dtype`.
+            columns: the catalogue.
+            slots: which items, `[n] int32`.
+            now: a full minute, ms UTC; events of the minute that has begun are in the rows already.
+            out: `[n_columns, n] float32`.
+        """
+
+    def read(self, context: ReadContext, out: F32) -> None:
+        """Fill `out`, `[n_columns, n_candidates] float32`, at the request's minute."""
+        self.read_items(context.rows, context.columns, context.candidates.items, context.minute, out)
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +254,11 @@ class World(Protocol):
     @property
     def catalog_version(self) -> int:
         """Changes whenever an item changes."""
+        ...
+
+    @property
+    def item_marks(self) -> NDArray[np.uint32]:
+        """Numbers by item slot; an item's changes after its rows or its place in the catalogue did."""
         ...
 
     def item_slots(self, keys: NDArray[np.uint64]) -> I32:

@@ -90,6 +90,7 @@ class Catalog:
             meta = Metadata(item.title, item.category, item.brand, item.price, item.image_url, item.tags, item.attributes)
             self.fragments[slot] = msgspec.Raw(_encode(meta))
             self._tokens[slot] = _tokens(item)
+        self.state.mark(slots)
         self.version += 1
 
     def follow(self, items: Iterable[Item]) -> None:
@@ -126,6 +127,7 @@ class Catalog:
         slot = self.slot(item_id)
         self.columns.available[slot] = False
         self._tokens[slot] = ()
+        self.state.mark(np.array([slot], np.int32))
         self.version += 1
         return True
 

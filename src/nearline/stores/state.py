@@ -23,8 +23,16 @@ from nearline.schema.components import (
     UserState,
 )
 from nearline.schema.event import Events
+from nearline.schema.kernel import i4, kernel, u4
 from nearline.schema.kinds import ERASED
 from nearline.stores.key_index import KeyIndex
+
+
+@kernel(u4[::1], i4[::1])
+def _mark(marks: NDArray[np.uint32], slots: I32) -> None:
+    for i in range(len(slots)):
+        if slots[i] >= 0:
+            marks[slots[i]] += 1
 
 
 class MemoryState:
@@ -32,6 +40,9 @@ class MemoryState:
 
     One thread applies events; any thread may read. `version` is odd while a batch is being applied (a sequence lock), so
     that a reader can tell whether what it read belongs together.
+
+    Attributes:
+        marks: by item slot, one more each time that the item's rows or its place in the catalogue changed.
 
     Args:
         folds: fixed-size rows to keep; the same name twice is kept once.
@@ -54,6 +65,7 @@ class MemoryState:
         self.users, self.items = KeyIndex(), KeyIndex()
         self.offset = 0
         self.version = 0
+        self.marks: NDArray[np.uint32] = np.zeros(0, np.uint32)
         self.presence: Rows = np.zeros(0, PRESENCE)
         self.rows: dict[str, Rows] = {name: np.zeros(0, fold.dtype) for name, fold in self.folds.items()}
         self._blank: dict[str, Rows] = {name: np.zeros(1, fold.dtype) for name, fold in self.folds.items()}
@@ -90,6 +102,7 @@ class MemoryState:
                 fold.update(self.rows[name], batch)
             for part in self.stateful.values():
                 part.update(batch)
+            self.mark(items)
             self.offset = int(events["offset"][-1]) + 1
         finally:
             self.version += 1
@@ -99,6 +112,10 @@ class MemoryState:
         slots = self.items.intern(keys)
         self._make_room()
         return slots
+
+    def mark(self, slots: I32) -> None:
+        """Note that items (`[n] int32`, -1 for none) have changed; after the change, so that who saw half of it reads again."""
+        _mark(self.marks, slots)
 
     def hydrate(self, visitor: int, now: int) -> UserState:
         """Return a copy of a visitor's rows; blank where expired at `now` (ms UTC) or never seen."""
@@ -156,6 +173,8 @@ class MemoryState:
         self.users.intern(arrays["users"].copy())
         self.items.intern(arrays["items"].copy())
         self.presence = np.zeros(0, PRESENCE)
+        # Other items may stand in the slots now: every mark goes beyond all that anyone has seen.
+        self.marks = np.full(len(self.items), self.marks.max(initial=0) + 1, np.uint32)
         self.rows = {name: np.zeros(0, fold.dtype) for name, fold in self.folds.items()}
         self._make_room()
         self.presence[: len(self.users)] = arrays["presence"]
@@ -183,12 +202,14 @@ class MemoryState:
             need = len(self.users) if fold.entity == "user" else len(self.items)
             if need > len(self.rows[name]):
                 self.rows[name] = _room(self.rows[name], need)
+        if len(self.items) > len(self.marks):
+            self.marks = _room(self.marks, len(self.items))
         # Last, so that a reader who finds a visitor's head finds his rows too.
         if len(self.users) > len(self.presence):
             self.presence = _room(self.presence, len(self.users))
 
 
-def _room(rows: Rows, need: int) -> Rows:
+def _room(rows: NDArray[Any], need: int) -> NDArray[Any]:
     out = np.zeros(max(1024, need + need // 2), rows.dtype)
     out[: len(rows)] = rows
     return out

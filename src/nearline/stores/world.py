@@ -64,6 +64,11 @@ class OnlineWorld:
         """Changes whenever an item changes."""
         return self.catalog.version
 
+    @property
+    def item_marks(self) -> NDArray[np.uint32]:
+        """Numbers by item slot; an item's changes after its rows or its place in the catalogue did."""
+        return self.state.marks
+
     def item_slots(self, keys: NDArray[np.uint64]) -> I32:
         """Return the slots of item keys, -1 where unknown, `[n] int32`."""
         return self.state.items.find(keys)
