@@ -97,6 +97,9 @@ def _recent(slots: I32, seconds: NDArray[np.uint32], roles: NDArray[np.uint8], c
     """Write the different known, not disliked items of a ring, newest first; return how many."""
     n = len(slots)
     found = 0
+    disliked = False
+    for place in range(min(n, count)):
+        disliked = disliked or roles[place] == NEGATIVE
     for back in range(min(n, count)):
         place = (count - 1 - back) % n
         slot = slots[place]
@@ -105,7 +108,7 @@ def _recent(slots: I32, seconds: NDArray[np.uint32], roles: NDArray[np.uint8], c
             for j in range(found):
                 if out[j] == slot:
                     fine = False
-        if fine:
+        if fine and disliked:
             for other in range(min(n, count)):
                 if roles[other] == NEGATIVE and slots[other] == slot:
                     fine = False
@@ -120,10 +123,10 @@ def recent_slots(user: UserState, world: World, limit: int) -> tuple[I32, NDArra
     """Return the different known, not disliked items of a visitor's history as slots, newest first, and their seconds."""
     found = user.memo.get("recent")
     if found is None:
-        row = user.rows["history"][0]
-        items: NDArray[np.uint64] = row["items"]
+        row = user.rows["history"]
+        items: NDArray[np.uint64] = row["items"][0]
         out, at = np.empty(len(items), np.int32), np.empty(len(items), np.uint32)
-        n = _recent(world.item_slots(items), row["seconds"], row["roles"], int(row["count"]), out, at)
+        n = _recent(world.item_slots(items), row["seconds"][0], row["roles"][0], row["count"][0], out, at)
         found = user.memo["recent"] = out[:n], at[:n]
     return found[0][:limit], found[1][:limit]
 
