@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -106,6 +107,8 @@ class Engine:
             release = self.tenant.releases.load(version, self.tenant.feature_set)
             if (outcomes := release.manifest.outcomes) != list(self.app.outcomes):
                 raise NearlineError("release", version, f"it predicts {outcomes}, the application other outcomes; train again")
+            if (own := release.arrays.get(self.tenant.parts.ranker.name)) is not None:
+                copy.copy(self.tenant.parts.ranker).load(own)  # it refuses what another version fitted
             return release
         except NearlineError as error:
             logger.warning("release not loaded; the streamed sources serve", extra={"error": str(error)})

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from nearline.rankers.linear import LogisticModel, TrainingRows, fit_logistic
-from nearline.rankers.per_outcome import pack, unpack
 from nearline.schema.candidates import F32
 from nearline.schema.components import Arrays, Examples
+from nearline.schema.errors import NearlineError
 
 
 class LogisticRanker:
@@ -20,22 +20,28 @@ class LogisticRanker:
         self._models: list[LogisticModel | None] = []
 
     def fit(self, examples: Examples, seed: int) -> Arrays:
-        """Return each outcome's weights as arrays named `<place>.<array>`.
+        """Return each outcome's weights as arrays named `<place>.<array>`; none for an outcome without both labels.
 
         Raises:
             NearlineError: no outcome has both a positive and a negative example.
         """
-        models: list[Arrays] = [{} for _ in range(examples.y.shape[1])]
-        for place in range(examples.y.shape[1]):
-            y = np.ascontiguousarray(examples.y[:, place])
+        arrays: Arrays = {}
+        for place, y in enumerate(np.ascontiguousarray(examples.y.T)):
             if 0 < y.sum() < len(y):
                 model = fit_logistic(TrainingRows(examples.x, y, examples.weight, examples.group))
-                models[place] = dict(model.arrays())
-        return pack(models, len(examples.x))
+                arrays |= {f"{place}.{name}": array for name, array in model.arrays().items()}
+        if not arrays:
+            remedy = "none has both outcomes and passed-over items to learn from"
+            raise NearlineError("examples", len(examples.x), remedy)
+        return {"outcomes": np.array([examples.y.shape[1]]), **arrays}
 
     def load(self, arrays: Arrays) -> None:
         """Take what `fit` returned."""
-        self._models = [LogisticModel.from_arrays(own) if own else None for own in unpack(arrays)]
+        self._models = []
+        for place in range(int(arrays["outcomes"][0])):
+            start = f"{place}."
+            own = {name.removeprefix(start): array for name, array in arrays.items() if name.startswith(start)}
+            self._models.append(LogisticModel.from_arrays(own) if own else None)
 
     def score(self, columns: F32) -> F32:
         """Return probabilities, `[n_outcomes, n] float32`."""

@@ -1,0 +1,174 @@
+"""Growing of one oblivious tree: quantised features, and the search for the borders that lower the loss most."""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nearline.schema.kernel import f8, i8, kernel, u1, u2
+
+Floats = NDArray[np.float64]
+Leaves = NDArray[np.uint16]
+_Level = tuple[NDArray[np.uint8], Leaves, NDArray[np.int64], int, int, float, float, float]
+_FEATURES_A_TASK = 4
+_NEVER = np.uint8(255)
+
+
+class Tree(NamedTuple):
+    """What each level of a tree compares.
+
+    Attributes:
+        features: `[depth] int32`.
+        thresholds: `[depth] float32`, infinite where the level isn't used.
+        borders: the same as numbers of borders, `[depth] uint8`.
+    """
+
+    features: NDArray[np.int32]
+    thresholds: NDArray[np.float32]
+    borders: NDArray[np.uint8]
+
+    def leaf(self, binned: NDArray[np.uint8]) -> Leaves:
+        """Return the leaf of each quantised row, `[n_rows] uint16`; the first level is the highest bit."""
+        leaf = np.zeros(binned.shape[1], np.uint16)
+        for feature, border in zip(self.features, self.borders, strict=True):
+            leaf = leaf * np.uint16(2) + (binned[feature] > border)
+        return leaf
+
+
+def borders(column: NDArray[np.float32], bins: int) -> NDArray[np.float32]:
+    """Choose thresholds that cut a feature into at most `bins` bins of about equal mass.
+
+    A value that alone outweighs a bin counts as one bin, so that a spike at zero doesn't use up the borders.
+    If some values are missing, the first border lies below all others and tells missing ones from the lowest.
+
+    Args:
+        column: `[n_rows] float32`; NaN and infinities are ignored.
+        bins: from 2 to 256.
+
+    Returns:
+        `[at most bins - 1] float32`, increasing.
+    """
+    finite = column[np.isfinite(column)]
+    values, counts = np.unique(finite, return_counts=True)
+    if not len(values):
+        return np.empty(0, np.float32)
+    missing = np.isnan(column).any()
+    below = [np.nextafter(values[:1], np.float32(-np.inf))] if missing and bins > 2 else []
+    room = bins - 1 - len(below)
+    mass = np.cumsum(np.minimum(counts, len(finite) / bins))
+    wanted = np.arange(1, room + 1) / (room + 1) * mass[-1]
+    last = np.arange(len(values)) if len(values) <= room + 1 else np.unique(np.searchsorted(mass, wanted))
+    last = last[last < len(values) - 1]
+    middles = values[last] / 2 + values[last + 1] / 2
+    return np.unique(np.concatenate([*below, middles])).astype(np.float32)
+
+
+def quantise(x: NDArray[np.float32], cuts: list[NDArray[np.float32]]) -> NDArray[np.uint8]:
+    """Return `[n_features, n_rows] uint8`: how many borders are below each value (NaN: none)."""
+    binned = np.empty(x.shape[::-1], np.uint8)
+    for row, column, cut in zip(binned, x.T, cuts, strict=True):
+        row[:] = np.where(np.isnan(column), 0, np.searchsorted(cut, column))
+    return binned
+
+
+@kernel(u1[:, ::1], u2[::1], i8[::1], i8, i8, f8, f8, f8, i8, i8, f8[::1], i8[::1])
+def _best_splits(
+    binned: NDArray[np.uint8],
+    leaf: NDArray[np.uint16],
+    packed: NDArray[np.int64],
+    n_leaves: int,
+    bins: int,
+    gradient_unit: float,
+    hessian_unit: float,
+    l2: float,
+    first: int,
+    end: int,
+    gains: Floats,
+    cuts: NDArray[np.int64],
+) -> None:
+    """Find, for features `first` to `end`, the border that most lowers the loss of all leaves together.
+
+    `packed` holds a row's gradient in the upper and its hessian in the lower 32 bits, in fixed point: one
+    addition serves both, and sums of integers don't depend on their order. Two features share a pass over the
+    rows.
+    """
+    both = np.empty((2, n_leaves * bins), np.int64)
+    gain = np.empty(bins, np.float64)
+    one, two = both[0], both[1]
+    for feature in range(first, end, 2):
+        both[:] = 0
+        a, b = binned[feature], binned[min(feature + 1, end - 1)]
+        for row in range(packed.size):
+            cell = leaf[row] * np.uint32(bins)
+            one[cell + a[row]] += packed[row]
+            two[cell + b[row]] += packed[row]
+        for side in range(min(2, end - feature)):
+            gain[:] = 0.0
+            for start in range(0, n_leaves * bins, bins):
+                cells = both[side, start : start + bins]
+                total = cells.sum()
+                g_all, h_all = (total >> 32) * gradient_unit, (total & 0xFFFFFFFF) * hessian_unit
+                whole, low = g_all * g_all / (h_all + l2), 0
+                for cut in range(bins - 1):
+                    low += cells[cut]
+                    g, h = (low >> 32) * gradient_unit, (low & 0xFFFFFFFF) * hessian_unit
+                    rest = g_all - g
+                    gain[cut] += g * g / (h + l2) + rest * rest / (h_all - h + l2) - whole
+            cuts[feature + side] = gain.argmax()
+            gains[feature + side] = gain[cuts[feature + side]]
+
+
+def _pack(gradient: Floats, hessian: Floats) -> tuple[NDArray[np.int64], float, float]:
+    """Return both in one integer a row, and the units; no sum of rows leaves its 32 bits."""
+    gradient_unit = max(float(np.abs(gradient).sum()), 1e-30) / 2**30
+    hessian_unit = max(float(hessian.sum()), 1e-30) / 2**30
+    upper = np.rint(gradient / gradient_unit).astype(np.int64) << 32
+    return upper + np.rint(hessian / hessian_unit).astype(np.int64), gradient_unit, hessian_unit
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Grower:
+    """Grows one tree after the other on the same quantised rows.
+
+    Args:
+        binned: `[n_features, n_rows] uint8`, see `quantise`.
+        cuts: the borders of each feature.
+        depth: levels of a tree.
+        bins: values a feature is quantised to.
+        l2: regularisation of leaf values.
+        pool: searches features side by side.
+    """
+
+    binned: NDArray[np.uint8]
+    cuts: list[NDArray[np.float32]]
+    depth: int
+    bins: int
+    l2: float
+    pool: Executor
+
+    def grow(self, gradient: Floats, hessian: Floats) -> Tree:
+        """Return the tree whose levels, one by one, lower the loss most."""
+        depth, n_features = self.depth, len(self.cuts)
+        tree = Tree(np.zeros(depth, np.int32), np.full(depth, np.inf, np.float32), np.full(depth, _NEVER))
+        leaf = np.zeros(len(gradient), np.uint16)
+        packed, gradient_unit, hessian_unit = _pack(gradient, hessian)
+        units = (gradient_unit, hessian_unit, self.l2)
+        gains, cuts = np.empty(n_features), np.empty(n_features, np.int64)
+        for level in range(depth):
+            rows = (self.binned, leaf, packed, 1 << level, self.bins, *units)
+
+            def search(first: int, rows: _Level = rows) -> None:
+                _best_splits(*rows, first, min(first + _FEATURES_A_TASK, n_features), gains, cuts)
+
+            list(self.pool.map(search, range(0, n_features, _FEATURES_A_TASK)))
+            best = int(gains.argmax())
+            if gains[best] <= 1e-9:
+                break
+            tree.features[level], tree.borders[level] = best, cuts[best]
+            tree.thresholds[level] = self.cuts[best][cuts[best]]
+            leaf = leaf * np.uint16(2) + (self.binned[best] > cuts[best])
+        return tree
