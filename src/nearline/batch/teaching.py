@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nearline.batch.replaying import Moment
-from nearline.pipeline.merge import retrieval_order
+from nearline.pipeline.ordering import fused
 from nearline.pipeline.pipeline import Pipeline
 from nearline.pipeline.run import Run
 from nearline.schema.candidates import F32, I32, Candidates
@@ -114,7 +114,7 @@ def gather(pipeline: Pipeline, run: Run) -> None:
     for step in pipeline.steps:
         if step.stage not in ("hydrate", "candidates", "merge"):
             break
-        if step.wanted(run):
+        if step.wanted is None or step.wanted(run):
             step.act(run)
 
 
@@ -142,7 +142,7 @@ def _draw(
     target = np.flatnonzero(np.isin(candidates.items, positives))
     if not len(target):
         return None
-    order = retrieval_order(candidates)
+    order = fused(candidates.ranks)
     others = order[~np.isin(order, target)]
     hard, rest = others[:HARD], others[HARD:]
     easy = random.choice(rest, min(EASY, len(rest)), replace=False) if len(rest) else rest

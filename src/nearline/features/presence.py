@@ -17,7 +17,7 @@ PRESENCE: np.dtype[np.void] = np.dtype([("offset", "<i8"), ("last", "<i8")])
 """Head of the hot row. offset: last event folded, -1 for none; last: greatest event time, ms UTC, 0 for never."""
 
 
-@kernel(record(PRESENCE), i4[::1], record(EVENT), i8, i8, u1[::1])
+@kernel(record(PRESENCE, packed=True), i4[::1], record(EVENT), i8, i8, u1[::1])
 def _touch(rows: Rows, slots: I32, events: Events, hot_ttl: int, history_ttl: int, reset: NDArray[np.uint8]) -> None:
     for i in range(len(slots)):
         slot = slots[i]
@@ -53,10 +53,7 @@ def touch(rows: Rows, slots: I32, events: Events, hot_ttl: int, history_ttl: int
     return reset
 
 
-def expired(row: Rows, now: int, hot_ttl: int, history_ttl: int) -> int:
-    """Return KEEP, HOT_EXPIRED or ALL_EXPIRED for a `[1] PRESENCE` row at `now` (ms UTC)."""
-    last = int(row["last"][0])
-    if last == 0:
-        return ALL_EXPIRED
+def expired(last: int, now: int, hot_ttl: int, history_ttl: int) -> int:
+    """Return KEEP, HOT_EXPIRED or ALL_EXPIRED at `now` for who was here `last` (both ms UTC; 0: never)."""
     idle = now - last
-    return ALL_EXPIRED if idle > history_ttl else HOT_EXPIRED if idle > hot_ttl else KEEP
+    return ALL_EXPIRED if last == 0 or idle > history_ttl else HOT_EXPIRED if idle > hot_ttl else KEEP

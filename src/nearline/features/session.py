@@ -20,7 +20,7 @@ SESSION: np.dtype[np.void] = np.dtype(
 """start, last: ms UTC; category: of the last touched item; views: page views; events: all but exposures."""
 
 
-@kernel(record(SESSION), i4[::1], record(EVENT), u1[::1], i8)
+@kernel(record(SESSION, packed=True), i4[::1], record(EVENT), u1[::1], i8)
 def _update(rows: Any, users: I32, events: Events, reset: NDArray[np.uint8], gap: int) -> None:
     for i in range(len(users)):
         slot = users[i]

@@ -50,7 +50,7 @@ class ItemTotalsFold:
         _update_items(rows, batch.items, batch.events)
 
 
-@kernel(record(USER_TOTALS), i4[::1], record(EVENT), u1[::1])
+@kernel(record(USER_TOTALS, packed=True), i4[::1], record(EVENT), u1[::1])
 def _update_users(rows: Any, slots: I32, events: Events, reset: NDArray[np.uint8]) -> None:
     for i in range(len(slots)):
         if slots[i] < 0:

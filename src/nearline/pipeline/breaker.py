@@ -19,6 +19,11 @@ class Breakers:
         self._until: dict[str, float] = {}
         self._stuck: dict[str, int] = {}
 
+    @property
+    def busy(self) -> bool:
+        """Whether any component has failed of late: where none has, there is nothing to ask."""
+        return bool(self._count or self._until or self._stuck)
+
     def open(self, name: str) -> bool:
         """Return whether the component is to be skipped now."""
         if name in self._stuck and self._stuck[name] >= self.failures:

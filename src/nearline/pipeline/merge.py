@@ -74,39 +74,25 @@ def merge(retrieved: Sequence[Retrieved], n_items: int, limit: int) -> Candidate
     if getattr(_scratch, "size", 0) < n_items:
         _scratch.size = n_items + n_items // 2
         _scratch.place_of = np.full(_scratch.size, -1, np.int32)
-    room = min(total, limit)
-    merged, source, because = (np.empty(room, np.int32) for _ in range(3))
-    retrieval, ranks = np.zeros((room, len(retrieved)), np.float32), np.zeros((room, len(retrieved)), np.float32)
-    n = 0
-    if total:
-        items, reasons, scores = np.empty(total, np.int32), np.empty(total, np.int32), np.empty(total, np.float32)
-        ends, end = np.empty(len(retrieved), np.int64), 0
-        for place, one in enumerate(retrieved):
-            start, end = end, end + len(one.items)
-            items[start:end], scores[start:end], reasons[start:end] = one.items, one.scores, one.because
-            ends[place] = end
-        n = _merge(
-            items,
-            scores,
-            reasons,
-            ends,
-            _scratch.place_of,
-            merged,
-            retrieval,
-            ranks,
-            source,
-            because,
-        )
+    room, width = min(total, limit), len(retrieved)
+    merged, source, because = np.empty(room, np.int32), np.empty(room, np.int32), np.empty(room, np.int32)
+    retrieval, ranks = np.zeros((room, width), np.float32), np.zeros((room, width), np.float32)
+    if not total:
+        return Candidates(merged, retrieval, ranks, source, because)
+    n = _merge(
+        np.concatenate([r.items for r in retrieved]),
+        np.concatenate([r.scores for r in retrieved]),
+        np.concatenate([r.because for r in retrieved]),
+        np.array([len(r.items) for r in retrieved]).cumsum(),
+        _scratch.place_of,
+        merged,
+        retrieval,
+        ranks,
+        source,
+        because,
+    )
     return Candidates(merged[:n], retrieval[:n], ranks[:n], source[:n], because[:n])
 
 
 def _head(r: Retrieved, n: int) -> Retrieved:
     return Retrieved(r.items[:n], r.scores[:n], r.because[:n])
-
-
-def retrieval_order(candidates: Candidates) -> I32:
-    """Return places by reciprocal rank fusion, best first (Cormack et al. 2009), `[n] int32`."""
-    # ranks holds 1 / rank; 1 / (60 + rank) is the fusion's usual damping.
-    ranks = candidates.ranks
-    damped = np.where(ranks > 0, ranks / (1.0 + 60.0 * ranks), 0.0).sum(axis=1)
-    return np.argsort(-damped, kind="stable").astype(np.int32)

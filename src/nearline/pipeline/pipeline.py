@@ -10,10 +10,11 @@ from typing import Protocol
 import numpy as np
 
 from nearline.pipeline.breaker import Breakers
-from nearline.pipeline.budget import Limits
+from nearline.pipeline.budget import STAGES, Limits
 from nearline.pipeline.feature_set import FeatureSet
 from nearline.pipeline.item_block import ItemBlock
-from nearline.pipeline.merge import merge, retrieval_order
+from nearline.pipeline.merge import merge
+from nearline.pipeline.ordering import combined, fused, head
 from nearline.pipeline.run import Run
 from nearline.schema.candidates import F32, NOTHING, Ranked, Retrieved
 from nearline.schema.clock import MINUTE
@@ -45,7 +46,7 @@ class Step:
     name: str
     act: Callable[[Run], None]
     core: bool = False
-    wanted: Callable[[Run], bool] = lambda run: True
+    wanted: Callable[[Run], bool] | None = None
     spare: bool = False
 
 
@@ -90,6 +91,7 @@ class Pipeline:
         self.filters, self.arrangements = tuple(filters), tuple(arrangements)
         self.limits, self.breakers, self.release = limits, breakers, release
         self._slacking = [rule for rule in filters if isinstance(rule, Slacking)]
+        self._slices = {stage: limits.of(stage) for stage in ("hydrate", "merge", *STAGES)}
         self.per_candidate = 1e-6
         self.steps = self._steps()
 
@@ -121,25 +123,24 @@ class Pipeline:
 
     def advance(self, run: Run) -> bool:
         """Take the run through its remaining steps; return False where it was abandoned meanwhile."""
-        steps, limited = self.steps, run.query.limits
+        steps, limited, breakers = self.steps, run.query.limits, self.breakers
         while run.step < len(steps):
             step = steps[run.step]
             now = time.monotonic()
-            if step.stage != run.stage:
+            if step.stage is not run.stage:
                 if run.stage:
                     run.times[run.stage] = run.times.get(run.stage, 0.0) + now - run.stage_started
                 run.stage, run.stage_started = step.stage, now
-            if step.wanted(run):
-                must = step.core or step.spare
-                late = limited and not must and now - run.stage_started > self.limits.of(step.stage)
-                if late or (not step.core and self.breakers.open(step.name)):
+            if step.wanted is None or step.wanted(run):
+                late = limited and not (step.core or step.spare) and now - run.stage_started > self._slices[step.stage]
+                if late or (not step.core and breakers.busy and breakers.open(step.name)):
                     run.missing.append(step.name)
                 else:
                     run.step_started = now
                     try:
                         step.act(run)
-                        if not step.core and not run.abandoned:
-                            self.breakers.worked(step.name)
+                        if breakers.busy and not step.core and not run.abandoned:
+                            breakers.worked(step.name)
                     except Exception as error:
                         if step.core:
                             raise
@@ -200,12 +201,10 @@ class Pipeline:
     def _sift(self, run: Run) -> None:
         keep, run.keep = run.keep, None
         assert run.candidates is not None
+        if keep is None:
+            keep = np.ones(len(run.candidates), np.bool_)
         # Whatever the filters did: what is not in the catalogue is never shown.
-        fine = self.world.columns.available[run.candidates.items]
-        if keep is not None:
-            fine &= keep
-        if not fine.all():
-            run.candidates = run.candidates.take(np.flatnonzero(fine))
+        run.candidates = run.candidates.sifted(keep, self.world.columns.available)
 
     def _cut(self, run: Run) -> None:
         assert run.candidates is not None
@@ -214,7 +213,7 @@ class Pipeline:
             left = self.limits.total - self.limits.rules - run.elapsed()
             n = min(n, max(50, int(left / self.per_candidate)))
         if n < len(run.candidates):
-            run.candidates = run.candidates.take(np.sort(retrieval_order(run.candidates)[:n]))
+            run.candidates = run.candidates.take(head(run.candidates.ranks, n))
         run.matrix = np.empty((len(self.features), len(run.candidates)), np.float32)
 
     def _feature(self, feature: Feature, rows: slice) -> Callable[[Run], None]:
@@ -286,14 +285,9 @@ class Pipeline:
             outcomes = ranker.score(matrix)
             if outcomes.shape != (len(self.weights), matrix.shape[1]):
                 raise ValueError(f"score returned {outcomes.shape} for {matrix.shape[1]} candidates")
-            scores = self.weights @ outcomes
-            finite = np.isfinite(scores)
-            if not finite.any():
+            scores, order, finite = combined(outcomes, self.weights)
+            if not finite:
                 raise ValueError("no score is finite")
-            # A score that is not finite sinks and never reaches a client.
-            if not finite.all():
-                scores = np.where(finite, scores, np.float32(-1e30))
-            order = np.argsort(-scores, kind="stable")
             if run.query.limits:
                 # Rules look at the head; evaluation, which runs without limits, at every candidate.
                 order = order[: max(HEAD, 10 * run.query.page_size)]
@@ -313,7 +307,7 @@ class Pipeline:
     def _order(self, run: Run) -> None:
         if run.candidates is None or len(run.candidates) == 0:
             return
-        order = retrieval_order(run.candidates)
+        order = fused(run.candidates.ranks)
         scores = (1.0 / (60.0 + np.arange(1, len(order) + 1))).astype(np.float32)
         run.served_from = "retrieval"
         run.ranked = Ranked(run.candidates.take(order), scores)

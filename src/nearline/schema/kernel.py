@@ -61,6 +61,6 @@ def inline(function: F) -> F:
     return cast(F, numba.njit(inline="always", error_model="numpy")(function))
 
 
-def record(dtype: Any) -> Any:
-    """Return the Numba type of a contiguous array of NumPy records."""
-    return numba.from_dtype(dtype)[::1]
+def record(dtype: Any, packed: bool = False) -> Any:
+    """Return the Numba type of an array of NumPy records: contiguous, or one field of packed rows."""
+    return numba.from_dtype(dtype)[:] if packed else numba.from_dtype(dtype)[::1]

@@ -13,13 +13,14 @@ from nearline.schema.candidates import I32
 from nearline.schema.clock import DAY, HOUR
 from nearline.schema.components import (
     ALL_EXPIRED,
-    HOT_EXPIRED,
+    KEEP,
     Arrays,
     Entity,
     Fold,
     FoldBatch,
     Rows,
     Stateful,
+    Tier,
     UserState,
 )
 from nearline.schema.event import Events
@@ -66,10 +67,32 @@ class MemoryState:
         self.offset = 0
         self.version = 0
         self.marks: NDArray[np.uint32] = np.zeros(0, np.uint32)
-        self.presence: Rows = np.zeros(0, PRESENCE)
-        self.rows: dict[str, Rows] = {name: np.zeros(0, fold.dtype) for name, fold in self.folds.items()}
-        self._blank: dict[str, Rows] = {name: np.zeros(1, fold.dtype) for name, fold in self.folds.items()}
+        self.rows: dict[str, Rows] = {}
         self._user_folds = [fold for fold in self.folds.values() if fold.entity == "user"]
+        self._packed: dict[Tier, np.dtype[np.void]] = {tier: self._pack(tier) for tier in ("hot", "history")}
+        self._clear()
+        self._blank: dict[str, Rows] = {name: np.zeros(1, fold.dtype) for name, fold in self.folds.items()}
+
+    def _pack(self, tier: Tier) -> np.dtype[np.void]:
+        """Return what is kept of a visitor in one tier as one row: read, and found in memory, in one go."""
+        own = [("presence", PRESENCE)] if tier == "hot" else []
+        own += [(fold.name, fold.dtype) for fold in self._user_folds if fold.tier == tier]
+        # Each begins on a whole word, wherever the one before it ended.
+        sizes = [-(-dtype.itemsize // 8) * 8 for _, dtype in own]
+        offsets = [sum(sizes[:place]) for place in range(len(sizes))]
+        names, formats = [name for name, _ in own], [dtype for _, dtype in own]
+        return np.dtype({"names": names, "formats": formats, "offsets": offsets, "itemsize": sum(sizes)})
+
+    def _clear(self) -> None:
+        self._users = {tier: np.zeros(0, dtype) for tier, dtype in self._packed.items()}
+        self.rows = {name: np.zeros(0, fold.dtype) for name, fold in self.folds.items() if fold.entity == "item"}
+        self._unpack()
+
+    def _unpack(self) -> None:
+        """Look at the packed rows by fold."""
+        for fold in self._user_folds:
+            self.rows[fold.name] = self._users[fold.tier][fold.name]
+        self.presence = self._users["hot"]["presence"]
 
     def apply(self, events: Events) -> None:
         """Fold events (`[n] EVENT`, in offset order); those below `offset` are already in and are left out.
@@ -120,22 +143,25 @@ class MemoryState:
     def hydrate(self, visitor: int, now: int) -> UserState:
         """Return a copy of a visitor's rows; blank where expired at `now` (ms UTC) or never seen."""
         slot = self.users.find_one(visitor)
-        if slot < 0:
+        hot = self._users["hot"]
+        if not 0 <= slot < len(hot):
+            # Never seen, or so new that there is no room for his rows yet.
             return UserState(-1, self._blank, -1)
-        head = self.presence[slot : slot + 1].copy()
-        if len(head) == 0 or head["last"][0] == 0:
-            # Never seen, forgotten, or so new that there is no room for the rows yet.
-            return UserState(slot, self._blank, -1)
-        gone = expired(head, now, self.hot_ttl, self.history_ttl)
+        head = hot[slot : slot + 1].copy()
+        offset, last = head["presence"][0].item()
+        gone = expired(last, now, self.hot_ttl, self.history_ttl)
         if gone == ALL_EXPIRED:
-            return UserState(slot, self._blank, int(head["offset"][0]))
-        rows = {
-            fold.name: self._blank[fold.name]
-            if gone == HOT_EXPIRED and fold.tier == "hot"
-            else self.rows[fold.name][slot : slot + 1].copy()
-            for fold in self._user_folds
-        }
-        return UserState(slot, rows, int(head["offset"][0]))
+            # Forgotten or never seen: his offset is none of a row.
+            return UserState(slot, self._blank, offset if last else -1)
+        # Both tiers grow together, the hot one last.
+        history = self._users["history"][slot : slot + 1].copy()
+        rows = dict(self._blank)
+        for fold in self._user_folds:
+            if fold.tier == "history":
+                rows[fold.name] = history[fold.name]
+            elif gone == KEEP:
+                rows[fold.name] = head[fold.name]
+        return UserState(slot, rows, offset)
 
     def forget(self, visitor: int) -> bool:
         """Zero everything kept of a visitor, as if he had never been; return whether there was anything."""
@@ -143,9 +169,8 @@ class MemoryState:
         if slot < 0:
             return False
         self.version += 1
-        self.presence[slot : slot + 1] = np.zeros(1, PRESENCE)
-        for fold in self._user_folds:
-            self.rows[fold.name][slot : slot + 1] = self._blank[fold.name]
+        for rows in self._users.values():
+            rows[slot : slot + 1] = np.zeros(1, rows.dtype)
         for part in self.stateful.values():
             part.forget(slot)
         self.version += 1
@@ -158,10 +183,10 @@ class MemoryState:
             "offset": np.array([self.offset], np.int64),
             "users": self.users.keys,
             "items": self.items.keys,
-            "presence": self.presence[:users],
+            "presence": np.ascontiguousarray(self.presence[:users]),
         }
         for name, fold in self.folds.items():
-            out[f"fold.{name}"] = self.rows[name][: users if fold.entity == "user" else items]
+            out[f"fold.{name}"] = np.ascontiguousarray(self.rows[name][: users if fold.entity == "user" else items])
         for name, part in self.stateful.items():
             out |= {f"part.{name}.{key}": array for key, array in part.dump().items()}
         return out
@@ -194,19 +219,21 @@ class MemoryState:
 
     def nbytes(self) -> int:
         """Return the bytes of all rows and parts."""
-        rows = sum(array.nbytes for array in self.rows.values())
-        return int(self.presence.nbytes + rows + sum(part.nbytes() for part in self.stateful.values()))
+        users = sum(rows.nbytes for rows in self._users.values())
+        items = sum(self.rows[fold.name].nbytes for fold in self.folds.values() if fold.entity == "item")
+        return int(users + items + sum(part.nbytes() for part in self.stateful.values()))
 
     def _make_room(self) -> None:
         for name, fold in self.folds.items():
-            need = len(self.users) if fold.entity == "user" else len(self.items)
-            if need > len(self.rows[name]):
-                self.rows[name] = _room(self.rows[name], need)
+            if fold.entity == "item" and len(self.items) > len(self.rows[name]):
+                self.rows[name] = _room(self.rows[name], len(self.items))
         if len(self.items) > len(self.marks):
             self.marks = _room(self.marks, len(self.items))
-        # Last, so that a reader who finds a visitor's head finds his rows too.
         if len(self.users) > len(self.presence):
-            self.presence = _room(self.presence, len(self.users))
+            # The hot tier last, so that a reader who finds a visitor's head finds his history too.
+            for tier in ("history", "hot"):
+                self._users[tier] = _room(self._users[tier], len(self.users))
+            self._unpack()
 
 
 def _room(rows: NDArray[Any], need: int) -> NDArray[Any]:
