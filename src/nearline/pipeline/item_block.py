@@ -26,18 +26,22 @@ def _stamp(minute: Any, mark: Any) -> Any:
 
 @kernel(i4[::1], u4[::1], i8, i8[::1], f4[:, ::1], f4[:, ::1], i4[::1])
 def _gather(items: I32, marks: Marks, minute: int, stamps: Stamps, rows: F32, out: F32, stale: I32) -> int:
-    """Copy the rows that are fresh into columns; write the places of the others, and return how many."""
-    found = 0
-    # Unsigned, since a signed index costs a look whether it counts from the end: three times as long in all.
-    width = np.uint64(rows.shape[1])
-    for i in range(np.uint64(len(items))):
+    """Copy the rows into columns; write the places of those that are stale, and return how many."""
+    # Unsigned, since a signed index costs a look whether it counts from the end.
+    n, width, found = np.uint64(len(items)), np.uint64(rows.shape[1]), 0
+    for i in range(n):
         slot = np.uint64(items[i])
-        if stamps[slot] == _stamp(minute, marks[slot]):
-            for c in range(width):
-                out[c, i] = rows[slot, c]
-        else:
+        if stamps[slot] != _stamp(minute, marks[slot]):
             stale[found] = i
             found += 1
+    begin = np.uint64(0)
+    while begin < n:
+        # Some rows at a time, column by column: their first touch waits for memory together, and columns are written in runs.
+        end = min(n, begin + np.uint64(64))
+        for c in range(width):
+            for i in range(begin, end):
+                out[c, i] = rows[np.uint64(items[i]), c]
+        begin = end
     return found
 
 
@@ -106,7 +110,7 @@ class ItemBlock:
         self._rows: F32 = np.empty((0, width), np.float32)
 
     def gather(self, items: I32, now: int, out: F32) -> Refresh | None:
-        """Fill what is fresh of `out`, `[width, n] float32`, at a full minute; return what has to be read anew, if anything."""
+        """Fill `out`, `[width, n] float32`, at a full minute; return what of it is stale and must be read anew, if any."""
         marks, minute = self.world.item_marks, now // MINUTE
         stale = np.empty(len(items), np.int32)
         with self._lock:
