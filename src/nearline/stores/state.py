@@ -147,14 +147,14 @@ class MemoryState:
         if not 0 <= slot < len(hot):
             # Never seen, or so new that there is no room for his rows yet.
             return UserState(-1, self._blank, -1)
-        head = hot[slot : slot + 1].copy()
+        head = _copy(hot, slot)
         offset, last = head["presence"][0].item()
         gone = expired(last, now, self.hot_ttl, self.history_ttl)
         if gone == ALL_EXPIRED:
             # Forgotten or never seen: his offset is none of a row.
             return UserState(slot, self._blank, offset if last else -1)
         # Both tiers grow together, the hot one last.
-        history = self._users["history"][slot : slot + 1].copy()
+        history = _copy(self._users["history"], slot)
         rows = dict(self._blank)
         for fold in self._user_folds:
             if fold.tier == "history":
@@ -234,6 +234,15 @@ class MemoryState:
             for tier in ("history", "hot"):
                 self._users[tier] = _room(self._users[tier], len(self.users))
             self._unpack()
+
+
+def _copy(rows: Rows, slot: int) -> Rows:
+    """Return one row, `[1] dtype`, copied as bytes: NumPy would copy nested records field by field, at five times the cost."""
+    if not (width := rows.dtype.itemsize):
+        return rows[slot : slot + 1].copy()  # a tier without folds
+    raw: NDArray[np.uint8] = rows.view(np.uint8).reshape(len(rows), width)
+    copied: Rows = raw[slot].copy().view(rows.dtype)
+    return copied
 
 
 def _room(rows: NDArray[Any], need: int) -> NDArray[Any]:
