@@ -51,6 +51,12 @@ def lists(server: Server) -> dict[str, list[str]]:
     return found
 
 
+def settled(server: Server) -> dict[str, list[str]]:
+    """Return everybody's list once the indexes of the sources have followed the catalogue."""
+    time.sleep(2.0)
+    return lists(server)
+
+
 def replayed(server: Server) -> int:
     return int(re.findall(r"([\d,]+) events replayed", server.output())[-1].replace(",", ""))
 
@@ -62,7 +68,7 @@ def test_a_copy_of_the_folder_serves_the_same_lists_elsewhere(tmp_path: Path, se
     fill(here)
     said = here.run("maintain")
     assert "snapshot at" in said
-    ours = lists(here)
+    ours = settled(here)
     assert " MB in " in here.run("backup", str(tmp_path / "live" / "data"))
     assert here.stop() in (0, -15)
     shutil.copytree(here.folder / "data", tmp_path / "stopped" / "data")

@@ -34,6 +34,8 @@ from nearline.stream.local import LocalStream, expiry
 from nearline.stream.writer import Writer
 
 logger = logging.getLogger("nearline.engine")
+RENEW = 0.5
+"""Seconds between two looks at whether an index of a source is out of date."""
 PAGES = 5_000
 """Lists remembered so that `after=` can continue them."""
 
@@ -82,12 +84,25 @@ class Engine:
         # One list before the first request: caches warm, indexes built.
         query = Query(0, self.clock.now(), limits=False, log=False)
         await self._worker.submit(self.recommender.start(query), self.recommender.pipeline)
+        self._renewing = asyncio.create_task(self._renew())
         self.ready = True
+
+    async def _renew(self) -> None:
+        """Keep the indexes of the sources up to date, on a thread beside the requests."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(RENEW)
+            try:
+                await loop.run_in_executor(None, self.recommender.pipeline.renew, self.clock.now())
+            except Exception:
+                # What was indexed before goes on serving.
+                logger.exception("renewing the sources' indexes failed")
 
     async def close(self) -> None:
         """Write what waits, save a snapshot, let go of the log."""
         self.ready = False
         loop = asyncio.get_running_loop()
+        self._renewing.cancel()
         await loop.run_in_executor(None, self._writer.close)
         self._worker.close()
         if self.failure is None:

@@ -25,6 +25,7 @@ from nearline.schema.components import (
     ItemFeature,
     Ranker,
     ReadContext,
+    Renewing,
     Slacking,
     Source,
     UserState,
@@ -151,6 +152,12 @@ class Pipeline:
             run.step += 1
         run.times[run.stage] = run.times.get(run.stage, 0.0) + time.monotonic() - run.stage_started
         return True
+
+    def renew(self, now: int) -> None:
+        """Let the sources that have an index bring it up to date, beside the requests."""
+        for source in self.sources:
+            if isinstance(source, Renewing):
+                source.renew(now)
 
     def slice_of(self, place: int) -> float:
         """Return the seconds that the step at a place may take: its stage's, for a filter those of a rule."""

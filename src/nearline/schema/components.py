@@ -299,6 +299,15 @@ class Source(Protocol):
         ...
 
 
+@runtime_checkable
+class Renewing(Protocol):
+    """A source with an index of its own over the world, rebuilt beside the requests."""
+
+    def renew(self, now: int) -> None:
+        """Bring the index up to date if it is not; called about once a second by one thread, while others fetch."""
+        ...
+
+
 class Ranker(Protocol):
     """Turns features into one probability per outcome."""
 

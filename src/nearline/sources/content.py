@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from typing import ClassVar
 
@@ -93,20 +92,12 @@ class ContentSource:
     def bind(self, world: World, arrays: Arrays) -> None:
         """Index this world's catalogue."""
         self._world = world
-        self._building = threading.Lock()
         self._index()
 
-    def refresh(self) -> None:
-        """Index a changed catalogue, beside the requests and at most once in a while; the old index serves meanwhile."""
-        changed = self._world.catalog_version != self._version
-        if changed and time.monotonic() >= self._next and self._building.acquire(blocking=False):
-            threading.Thread(target=self._build, name="content-index", daemon=True).start()
-
-    def _build(self) -> None:
-        try:
+    def renew(self, now: int) -> None:
+        """Index a changed catalogue, at most once in a while; the old index serves meanwhile."""
+        if self._world.catalog_version != self._version and time.monotonic() >= self._next:
             self._index()
-        finally:
-            self._building.release()
 
     def _index(self) -> None:
         began, version = time.monotonic(), self._world.catalog_version
@@ -130,7 +121,6 @@ class ContentSource:
 
     def fetch(self, query: Query, user: UserState, limit: int) -> Retrieved:
         """Return the items that share most with the last items, and with the page's item."""
-        self.refresh()
         return self.like(asked_items(query, user, self._world, self.ask), limit)
 
     def like(self, recent: I32, limit: int) -> Retrieved:

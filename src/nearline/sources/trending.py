@@ -131,15 +131,27 @@ class TrendingSource:
         return first(found, count)
 
     def _ordered(self, now: int) -> _Order:
-        stale = abs(now - self._at) >= self.refresh or self._catalog_version != self._world.catalog_version
-        if self._order is None or stale:
-            version = self._world.catalog_version
-            available = np.flatnonzero(self._world.columns.available).astype(np.int32)
-            scores = decayed(self._world.rows["popularity"], available, now, (self.half_life,))[0]
-            # An item nobody touched yet ranks below all others, yet keeps the page from being empty.
-            scores = np.maximum(scores, np.float32(1e-6))
-            places = best(scores, self.depth)
-            items = available[places]
-            self._order = items, scores[places], self._world.columns.category[items]
-            self._at, self._catalog_version = now, version
+        # Where nobody renews it (a replay), or it is so short that a new item must be there at once, a request does.
+        old = abs(now - self._at) >= 4 * self.refresh
+        if self._order is None or old or (len(self._order[0]) < self.depth and self._changed):
+            self._order = self._make(now)
         return self._order
+
+    def renew(self, now: int) -> None:
+        """Order the catalogue anew."""
+        if self._changed or abs(now - self._at) >= self.refresh:
+            self._order = self._make(now)
+
+    @property
+    def _changed(self) -> bool:
+        return self._catalog_version != self._world.catalog_version
+
+    def _make(self, now: int) -> _Order:
+        self._at, self._catalog_version = now, self._world.catalog_version
+        available = np.flatnonzero(self._world.columns.available).astype(np.int32)
+        scores = decayed(self._world.rows["popularity"], available, now, (self.half_life,))[0]
+        # An item nobody touched yet ranks below all others, yet keeps the page from being empty.
+        scores = np.maximum(scores, np.float32(1e-6))
+        places = best(scores, self.depth)
+        items = available[places]
+        return items, scores[places], self._world.columns.category[items]

@@ -137,9 +137,11 @@ class Catalog:
 
     def sync(self) -> None:
         """Make the columns as long as the state's item index."""
-        need = len(self.state.items)
-        if need > len(self.ids):
-            more = need - len(self.ids)
+        have, need = len(self.ids), len(self.state.items)
+        if need == have:
+            return
+        if need > have:
+            more = need - have
             self.ids.extend([""] * more)
             self.fragments.extend([msgspec.Raw(b"{}")] * more)
             self._tokens.extend([()] * more)
@@ -149,13 +151,13 @@ class Catalog:
                 old = getattr(self.columns, name)
                 getattr(grown, name)[: len(old)] = old
             self.columns = grown
-        keys = self.state.items.keys
-        self.columns.key[: len(keys)] = keys
+        self.columns.key[have:need] = self.state.items.keys[have:need]
 
     def tokens(self) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
         """Return attribute tokens of all slots: (tokens `[m] uint32`, offsets `[n_slots + 1] int64`)."""
-        lengths = np.fromiter((len(t) for t in self._tokens), np.int64, len(self._tokens))
-        flat = np.fromiter((t for tokens in self._tokens for t in tokens), np.uint32, int(lengths.sum()))
+        held = list(self._tokens)  # a source indexes on its own thread while items arrive
+        lengths = np.fromiter((len(t) for t in held), np.int64, len(held))
+        flat = np.fromiter((t for tokens in held for t in tokens), np.uint32, int(lengths.sum()))
         return flat, np.concatenate(([0], np.cumsum(lengths)))
 
 
