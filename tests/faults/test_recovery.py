@@ -12,7 +12,9 @@ from nearline.app.sections import Settings, Storage
 from nearline.app.tenant import Tenant
 from nearline.embedded.maintenance import maintain
 from nearline.schema.clock import VirtualClock
+from nearline.schema.declared import Declaration
 from nearline.schema.event import ERASE, Record
+from nearline.stores.history import iter_records
 from nearline.stores.lake import Lake
 from nearline.stream.local import LocalStream
 
@@ -120,4 +122,27 @@ def test_worlds_of_one_tenant_share_nothing(tmp_path: Path) -> None:
     before = {name: array.copy() for name, array in live.world.state.dump().items()}
     LocalStream(one).follow(log)
     assert all(np.array_equal(array, before[name]) for name, array in live.world.state.dump().items())
+    log.close()
+
+
+def test_what_was_declared_survives_with_and_without_a_snapshot(tmp_path: Path) -> None:
+    one = tenant(tmp_path)
+    log = one.log()
+    rule, other = Declaration("rule", "boost", '{"by":2}'), Declaration("list", "front", '["i1"]')
+    log.append({"item_events": [rule.record(NOW), other.record(NOW), Declaration("rule", "old", "{}").record(NOW)]})
+    log.append({"item_events": [Record("", "put", "", "i1", NOW, NOW, context='{"item_id":"i1"}')]})
+    log.append({"item_events": [Declaration("rule", "old", "").record(NOW)]})
+    stream = LocalStream(one)
+    stream.restore(log)
+    assert stream.world.declared.all() == [rule, other]
+    assert list(stream.world.catalog.items) == ["i1"]
+    stream.save()
+    log.append({"item_events": [Declaration("rule", "boost", '{"by":3}').record(NOW)]})
+    maintain(one)
+    again = LocalStream(one)
+    again.restore(log)
+    assert again.world.declared.of("rule") == {"boost": '{"by":3}'}
+    fresh = one.world()
+    assert [item.item_id for item in fresh.adopt(iter_records(log, one.lake, "item_events"))] == ["i1"]
+    assert fresh.declared.all() == again.world.declared.all()
     log.close()

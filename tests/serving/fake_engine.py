@@ -13,6 +13,7 @@ from nearline.app.attributes import Attribute
 from nearline.app.definition import App
 from nearline.app.sections import Server, Settings
 from nearline.schema.clock import Clock, VirtualClock
+from nearline.schema.declared import Declaration, Declared
 from nearline.schema.event import Record
 from nearline.schema.item import Item
 from nearline.schema.query import Query
@@ -43,6 +44,7 @@ class FakeEngine:
         self.clock: Clock = VirtualClock(NOW)
         self.fake = FakeCatalog()
         self.catalog = cast(Catalog, self.fake)
+        self.declared = Declared()
         self.ready, self.behind = True, False
         self.failure: Exception | None = None
         self.records: list[Record] = []
@@ -61,6 +63,11 @@ class FakeEngine:
         self._fail()
         self.fake.items |= {item.item_id: item for item in items}
         return len(self.fake.items)
+
+    async def declare(self, declaration: Declaration) -> int:
+        self._fail()
+        self.declared.put(declaration)
+        return self.declared.version
 
     async def delete_item(self, item_id: str) -> bool:
         return self.fake.items.pop(item_id, None) is not None

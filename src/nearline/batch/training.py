@@ -27,7 +27,6 @@ from nearline.schema.components import Arrays, Examples, FitData
 from nearline.schema.errors import NearlineError
 from nearline.schema.event import Events, concat
 from nearline.schema.ids import keys
-from nearline.stores.catalog import replay_catalog
 from nearline.stores.history import history, iter_records
 from nearline.stores.log import Log
 from nearline.stores.releases import Gate, Manifest, Release
@@ -78,8 +77,7 @@ def _train(tenant: Tenant, log: Log, say: Say, split: TimeSplit | None) -> Outco
     cleaned = cleaned[cleaned["ts"] >= times.begin]
     say(f"{len(cleaned):,} events to learn from; left out: {dropped or 'none'}")
     world = tenant.world()
-    items = replay_catalog(iter_records(log, tenant.lake, "item_events"))
-    world.catalog.follow(items)
+    items = world.adopt(iter_records(log, tenant.lake, "item_events"))
     data = FitData(cleaned[before(cleaned, times.fitted)], keys(item.item_id for item in items), times.fitted, settings.seed)
     arrays: dict[str, Arrays] = {source.name: source.fit(data) for source in tenant.parts.sources}
     say("sources fitted: " + (", ".join(name for name, own in arrays.items() if own) or "none"))

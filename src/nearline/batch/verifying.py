@@ -15,7 +15,6 @@ from nearline.schema.event import concat
 from nearline.schema.ids import keys, visitor_key
 from nearline.schema.query import Query
 from nearline.schema.served import Impression
-from nearline.stores.catalog import replay_catalog
 from nearline.stores.history import history, iter_records
 from nearline.stores.log import Log
 
@@ -67,7 +66,7 @@ def verify(tenant: Tenant, log: Log) -> VerifyReport:
             )
             shown.append((Moment(impression.offset, query, len(shown)), impression))
     world = tenant.world()
-    world.catalog.follow(replay_catalog(iter_records(log, tenant.lake, "item_events")))
+    world.adopt(iter_records(log, tenant.lake, "item_events"))
     events = concat(list(history(log, tenant.lake, "user_events", kinds=tenant.kinds)))
     features = tenant.features
     given = features.slices[0].stop

@@ -16,6 +16,7 @@ from nearline.app.tenant import Tenant
 from nearline.pipeline.breaker import Breakers
 from nearline.pipeline.pipeline import Pipeline
 from nearline.schema.clock import Clock
+from nearline.schema.declared import Declaration, Declared
 from nearline.schema.errors import NearlineError
 from nearline.schema.event import ERASE, TOPICS, Record
 from nearline.schema.ids import key, visitor_key
@@ -154,6 +155,11 @@ class Engine:
         self._writer.between(act)
 
     @property
+    def declared(self) -> Declared:
+        """What is set by name: rules, lists, ..."""
+        return self.world.declared
+
+    @property
     def behind(self) -> bool:
         """Whether more events wait than the settings allow."""
         return self._writer.pending > self.settings.server.queue_events
@@ -180,6 +186,10 @@ class Engine:
         now = self.clock.now()
         await self._writer.submit("item_events", [Record("", DELETED, "", item_id, now, now)])
         return True
+
+    async def declare(self, declaration: Declaration) -> int:
+        """Make a declaration durable and bring it into force; return the offset of `item_events` after it."""
+        return await self._writer.submit("item_events", [declaration.record(self.clock.now())])
 
     async def erase_user(self, user_id: str) -> int:
         """Write the tombstone and clear the user's state at once; return the tombstone's offset."""

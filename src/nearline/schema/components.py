@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from nearline.schema.candidates import F32, I32, Candidates, Ranked, Retrieved
 from nearline.schema.clock import MINUTE
+from nearline.schema.declared import Declared
 from nearline.schema.event import Events
 from nearline.schema.query import Query
 
@@ -239,6 +240,11 @@ class World(Protocol):
     @property
     def parts(self) -> Mapping[str, Stateful]:
         """State of variable size by name."""
+        ...
+
+    @property
+    def declared(self) -> Declared:
+        """What is set by name while serving: rules, lists, ..."""
         ...
 
     @property

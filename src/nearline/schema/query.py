@@ -16,6 +16,8 @@ class Query(msgspec.Struct, frozen=True):
         surface: one of `SURFACES`.
         item_id: the item the page is about, where there is one.
         exclude: items that must not be in the list.
+        cart: items in the visitor's cart.
+        location: where the visitor is, as the application names places (such as a country code).
         limits: whether stage budgets apply (evaluation turns them off).
         log: whether the list leaves an impression (debug and evaluation leave none).
     """
@@ -28,8 +30,10 @@ class Query(msgspec.Struct, frozen=True):
     page_size: int = 20
     item_id: str = ""
     exclude: tuple[str, ...] = ()
+    cart: tuple[str, ...] = ()
     device: str = ""
     locale: str = ""
+    location: str = ""
     variant: str = ""
     debug: bool = False
     limits: bool = True

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from nearline.app.definition import App
 from nearline.app.sections import Settings
 from nearline.schema.clock import Clock
+from nearline.schema.declared import Declaration, Declared
 from nearline.schema.event import Record
 from nearline.schema.item import Item
 from nearline.schema.query import Query
@@ -49,6 +50,15 @@ class EnginePort(Protocol):
 
     async def delete_item(self, item_id: str) -> bool:
         """Withdraw an item, durably; return whether it was there."""
+        ...
+
+    @property
+    def declared(self) -> Declared:
+        """What is set by name: rules, lists, ..."""
+        ...
+
+    async def declare(self, declaration: Declaration) -> int:
+        """Make a declaration (checked by the caller) durable and bring it into force; return its offset."""
         ...
 
     async def erase_user(self, user_id: str) -> int:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nearline.schema.components import ItemColumns
+from nearline.schema.declared import is_declaration
 from nearline.schema.errors import NearlineError
 from nearline.schema.event import Record
 from nearline.schema.ids import key, key32
@@ -23,7 +24,7 @@ logger = logging.getLogger("nearline.catalog")
 
 
 DELETED = "delete"
-"""Event type of `item_events` that withdraws an item; every other one carries the item whole."""
+"""Event type of `item_events` that withdraws an item; the others carry the item whole, or declare something."""
 
 
 class Metadata(msgspec.Struct, omit_defaults=True):
@@ -187,6 +188,6 @@ def replay_catalog(pages: Iterable[tuple[int, list[Record]]]) -> list[Item]:
         for record in records:
             if record.event_type == DELETED:
                 items.pop(record.item_id, None)
-            else:
+            elif not is_declaration(record):
                 items[record.item_id] = msgspec.json.decode(record.context, type=Item)
     return list(items.values())

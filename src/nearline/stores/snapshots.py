@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from nearline.schema.components import Arrays
+from nearline.schema.declared import Declaration
 from nearline.schema.item import Item
 from nearline.stores.durable import sync
 
@@ -30,6 +31,7 @@ class SnapshotInfo(msgspec.Struct, frozen=True):
     user_events: int
     item_events: int
     items: list[Item]
+    declared: list[Declaration] = []
     arrays: tuple[str, ...] = ()
 
 

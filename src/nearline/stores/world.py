@@ -2,28 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nearline.schema.candidates import I32
 from nearline.schema.components import ItemColumns, Rows, Stateful, UserState
-from nearline.schema.event import Events
-from nearline.stores.catalog import Catalog
+from nearline.schema.declared import Declared
+from nearline.schema.event import Events, Record
+from nearline.schema.item import Item
+from nearline.stores.catalog import Catalog, replay_catalog
 from nearline.stores.state import MemoryState
 
 
 class OnlineWorld:
-    """State and catalogue behind the `World` protocol."""
+    """State and catalogue behind the `World` protocol, and what was declared beside them."""
 
     def __init__(self, state: MemoryState, catalog: Catalog) -> None:
-        self.state, self.catalog = state, catalog
+        self.state, self.catalog, self.declared = state, catalog, Declared()
 
     def apply(self, events: Events) -> None:
         """Fold events and make room for the items they brought."""
         self.state.apply(events)
         self.catalog.sync()
+
+    def adopt(self, pages: Iterable[tuple[int, list[Record]]]) -> list[Item]:
+        """Take catalogue and declarations over as pages of `item_events` leave them; return the items."""
+
+        def declaring() -> Iterator[tuple[int, list[Record]]]:
+            for first, records in pages:
+                self.declared.follow(records)
+                yield first, records
+
+        items = replay_catalog(declaring())
+        self.catalog.follow(items)
+        return items
 
     def hydrate(self, visitor: int, now: int) -> UserState:
         """Return a visitor's rows at `now` (ms UTC)."""

@@ -9,6 +9,7 @@ import msgspec
 
 from nearline.app.tenant import Tenant
 from nearline.schema.clock import DAY, HOUR
+from nearline.schema.declared import is_declaration
 from nearline.schema.event import Record
 from nearline.schema.ids import keys
 from nearline.schema.item import Item
@@ -38,17 +39,18 @@ class LocalStream:
         self.world.apply(events_from_records(records, first_offset, self.tenant.kinds))
 
     def apply_items(self, first_offset: int, records: Sequence[Record]) -> None:
-        """Move the catalogue by records of `item_events`."""
+        """Move catalogue and declarations by records of `item_events`."""
         pending: list[Item] = []
         for record in records:
             if record.event_type == DELETED:
                 self.world.catalog.follow(pending)
                 pending = []
                 self.world.catalog.withdraw(record.item_id)
-            else:
+            elif not is_declaration(record):
                 pending.append(msgspec.json.decode(record.context, type=Item))
         if pending:
             self.world.catalog.follow(pending)
+        self.world.declared.follow(records)
         self.world.catalog.offset = first_offset + len(records)
 
     def restore(self, log: Log) -> int:
@@ -61,6 +63,8 @@ class LocalStream:
             self.world.state.load(arrays)
             self.world.catalog.sync()
             self.world.catalog.follow(info.items)
+            for declaration in info.declared:
+                self.world.declared.put(declaration)
             self.world.catalog.offset = info.item_events
             self.duplicates.load(arrays)
         return self.follow(log)
@@ -84,7 +88,13 @@ class LocalStream:
     def save(self) -> None:
         """Write a snapshot of this moment."""
         catalog = self.world.catalog
-        info = SnapshotInfo(self.tenant.state_set, self.world.state.offset, catalog.offset, list(catalog.items.values()))
+        info = SnapshotInfo(
+            self.tenant.state_set,
+            self.world.state.offset,
+            catalog.offset,
+            list(catalog.items.values()),
+            self.world.declared.all(),
+        )
         arrays: dict[str, Any] = self.world.state.dump() | self.duplicates.dump()
         self.tenant.snapshots.save(info, arrays)
 
