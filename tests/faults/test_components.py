@@ -178,18 +178,36 @@ class FaultyRule:
         return given if given is not None else np.arange(len(ranked.scores), dtype=np.int32)
 
 
+class FaultyAdjustment:
+    name = "faulty_adjustment"
+
+    def __init__(self, fault: Fault) -> None:
+        self.fault = fault
+
+    def bind(self, world: World) -> None: ...
+
+    def adjust(self, query: Query, user: UserState, candidates: Candidates, scores: F32) -> F32:
+        given = self.fault()
+        return given(scores) if given is not None else scores
+
+
 class House:
     """An engine whose every component can be broken."""
 
     def __init__(self, folder: Path) -> None:
-        self.faults = {n: Fault() for n in ("one", "two", "feature", "item", "ranker", "light", "filter", "rule")}
+        self.faults = {n: Fault() for n in ("one", "two", "feature", "item", "ranker", "light", "filter", "rule", "adjustment")}
         faults = self.faults
         app = App(
             events=["view", "click", "purchase"],
             features=[FaultyFeature(faults["feature"]), ItemTotalsFeature(), FaultyItemFeature(faults["item"])],
             sources=[FaultySource("one", faults["one"]), FaultySource("two", faults["two"])],
             ranker=FaultyRanker(faults["ranker"]),
-            rules=[ExcludedFilter(), FaultyFilter(faults["filter"]), FaultyRule(faults["rule"])],
+            rules=[
+                ExcludedFilter(),
+                FaultyFilter(faults["filter"]),
+                FaultyAdjustment(faults["adjustment"]),
+                FaultyRule(faults["rule"]),
+            ],
         )
         self.tenant = Tenant(app, Settings(storage=Storage(path=str(folder)), budget=BUDGET))
         self.engine = Engine(self.tenant, Metrics())
@@ -203,7 +221,7 @@ class House:
             old = self.engine.recommender.pipeline
             ranker, light = FaultyRanker(self.faults["ranker"]), FaultyRanker(self.faults["light"])
             self.engine.recommender.pipeline = Pipeline(
-                old.world, old.sources, old.features, ranker, light, old.filters, old.arrangements,
+                old.world, old.sources, old.features, ranker, light, old.filters, old.adjustments, old.arrangements,
                 old.weights, old.limits, old.breakers, "r000001",
             )  # fmt: skip
 
@@ -254,6 +272,7 @@ def play(tmp_path: Path) -> Callable[..., None]:
         ("ranker", "ranker", "light_ranker"),
         ("filter", "filter:faulty_filter", "ranker"),
         ("rule", "rule:faulty_rule", "ranker"),
+        ("adjustment", "rule:faulty_adjustment", "ranker"),
     ],
 )
 def test_one_broken_component_costs_itself_alone(
@@ -286,6 +305,36 @@ def test_one_broken_component_costs_itself_alone(
         assert house.engine._worker.lost == 0
 
     play(story)
+
+
+def test_an_adjustment_sees_every_candidate_and_moves_the_list_whatever_ranked_it(play: Callable[..., None]) -> None:
+    async def story(house: House) -> None:
+        fault = house.faults["adjustment"]
+        for broken, served_from in (
+            (None, "ranker"),
+            (house.faults["ranker"], "light_ranker"),
+            (house.faults["light"], "retrieval"),
+        ):
+            if broken is not None:
+                broken.act = broken.raises
+            fault.act = None
+            well = await house.list()
+            assert well.served_from == served_from
+            whole = (await house.list(debug=True, rules=False)).items
+            fault.act = lambda: lambda scores: -scores
+            turned = await house.list()
+            assert turned.served_from == served_from
+            assert turned.items[0].item_id != whole[0].item_id
+            assert [item.score for item in turned.items] == sorted((item.score for item in turned.items), reverse=True)
+            for wrong in (lambda scores: scores * np.nan, lambda scores: scores[1:]):
+                fault.act = lambda wrong=wrong: wrong
+                served = await house.list()
+                assert "rule:faulty_adjustment" in served.missing
+                assert [item.item_id for item in served.items] == [item.item_id for item in well.items]
+            fault.act = None
+            await asyncio.sleep(BUDGET.breaker_seconds + 0.1)
+
+    play(story, n=500)
 
 
 @pytest.mark.parametrize("how", ["sleeps", "never_returns", "raises"])

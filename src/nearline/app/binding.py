@@ -10,7 +10,7 @@ from nearline.pipeline.breaker import Breakers
 from nearline.pipeline.budget import Limits
 from nearline.pipeline.pipeline import Pipeline
 from nearline.rankers.logistic import LogisticRanker
-from nearline.schema.components import Arrangement, Arrays, Filter, Ranker
+from nearline.schema.components import Adjustment, Arrangement, Arrays, Filter, Ranker
 from nearline.stores.world import OnlineWorld
 
 
@@ -51,11 +51,14 @@ def build_pipeline(
         ranker.load(arrays[ranker.name])
         light.load(arrays[light.name])
     filters: list[Filter] = []
+    adjustments: list[Adjustment] = []
     arrangements: list[Arrangement] = []
     for rule in tenant.parts.rules:
         rule.bind(world)
         if isinstance(rule, Filter):
             filters.append(rule)
+        elif isinstance(rule, Adjustment):
+            adjustments.append(rule)
         else:
             arrangements.append(rule)
     budget = tenant.settings.budget
@@ -66,6 +69,7 @@ def build_pipeline(
         ranker,
         light,
         filters,
+        adjustments,
         arrangements,
         tenant.app.outcome_weights(),
         limits_of(tenant),

@@ -19,6 +19,7 @@ FEATURE: Shape = (("name", "columns", "folds", "time_based"), ("read",))
 SOURCE: Shape = (("name", "quota", "time_based", "reason", "folds", "state"), ("fit", "bind", "fetch"))
 RANKER: Shape = (("name",), ("fit", "load", "score"))
 FILTER: Shape = (("name",), ("bind", "keep"))
+ADJUSTMENT: Shape = (("name",), ("bind", "adjust"))
 ARRANGEMENT: Shape = (("name",), ("bind", "arrange"))
 
 

@@ -53,9 +53,10 @@ def default_ranker() -> Ranker:
 
 
 def default_rules() -> tuple[Rule, ...]:
-    """Return the filters by name, then the arrangements by `order` (50 where not said) and name."""
+    """Return the filters by name, then adjustments and arrangements by `order` (50 where not said) and name."""
     filters: list[Rule] = _made("nearline.rerank", "name", "keep")
     arrangements: list[Rule] = _made("nearline.rerank", "name", "arrange")
+    arrangements += _made("nearline.rerank", "name", "adjust")
     return (*filters, *sorted(arrangements, key=lambda rule: getattr(rule, "order", 50)))
 
 

@@ -14,11 +14,11 @@ import xxhash
 from nearline.app import checks
 from nearline.app.attributes import Attribute
 from nearline.app.event_types import event_types
-from nearline.schema.components import Arrangement, Feature, Filter, Fold, Ranker, Source
+from nearline.schema.components import Adjustment, Arrangement, Feature, Filter, Fold, Ranker, Source
 from nearline.schema.event import EventType
 from nearline.schema.kinds import Kinds
 
-Rule = Filter | Arrangement
+Rule = Filter | Adjustment | Arrangement
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +31,7 @@ class App:
         features: what the ranker reads; None for the defaults, here and below.
         sources: where candidates come from.
         ranker: what scores them.
-        rules: filters and arrangements, in the order in which they apply.
+        rules: filters, adjustments and arrangements, each kind in the order in which it applies.
         name: letters, digits, - and _.
         weights: how much the probability of each outcome counts in the score; by default its event's weight.
         types: the event types, with bare names resolved.
@@ -64,7 +64,7 @@ class App:
             "attributes": checks.check_attributes(self.attributes),
             "features": features,
             "sources": checks.check_components("App.sources", self.sources, checks.SOURCE),
-            "rules": checks.check_components("App.rules", self.rules, checks.FILTER, checks.ARRANGEMENT),
+            "rules": checks.check_components("App.rules", self.rules, checks.FILTER, checks.ADJUSTMENT, checks.ARRANGEMENT),
             "weights": checks.check_weights(self.weights, types),
         }
         for name, value in final.items():

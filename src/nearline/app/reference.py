@@ -12,6 +12,7 @@ KINDS = (
     ("Sources", "nearline.sources", ("name", "fetch")),
     ("Rankers", "nearline.rankers", ("name", "fit", "score")),
     ("Filters", "nearline.rerank", ("name", "keep")),
+    ("Adjustments", "nearline.rerank", ("name", "adjust")),
     ("Arrangements", "nearline.rerank", ("name", "arrange")),
 )
 

@@ -193,7 +193,7 @@ def _popularity(tenant: Tenant, world: OnlineWorld) -> Pipeline:
     source = PopularitySource()
     source.bind(world, {})
     return Pipeline(
-        world, [source], tenant.features, None, None, plain.filters, [], plain.weights, plain.limits, plain.breakers
+        world, [source], tenant.features, None, None, plain.filters, [], [], plain.weights, plain.limits, plain.breakers
     )
 
 

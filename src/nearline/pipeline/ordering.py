@@ -69,6 +69,11 @@ def _combine(outcomes: F32, weights: F32, scores: F32, order: I32) -> int:
     return finite
 
 
+@kernel(f4[::1], i4[::1])
+def _order(scores: F32, order: I32) -> None:
+    _sort(scores, order)
+
+
 @kernel(f4[:, ::1], f4[::1], i4[::1])
 def _fuse(ranks: F32, fused: F32, order: I32) -> None:
     for i in range(len(ranks)):
@@ -103,6 +108,13 @@ def combined(outcomes: F32, weights: F32) -> tuple[F32, I32, int]:
     n = outcomes.shape[1]
     scores, order = np.empty(n, np.float32), np.empty(n, np.int32)
     return scores, order, _combine(np.ascontiguousarray(outcomes, np.float32), weights, scores, order)
+
+
+def ordered(scores: F32) -> I32:
+    """Return the places of finite scores, best first, `[n] int32`."""
+    order = np.empty(len(scores), np.int32)
+    _order(scores, order)
+    return order
 
 
 def fused(ranks: F32) -> I32:

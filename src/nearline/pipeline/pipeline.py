@@ -14,11 +14,12 @@ from nearline.pipeline.budget import STAGES, Limits
 from nearline.pipeline.feature_set import FeatureSet
 from nearline.pipeline.item_block import ItemBlock
 from nearline.pipeline.merge import merge
-from nearline.pipeline.ordering import combined, fused, head
-from nearline.pipeline.run import Run
+from nearline.pipeline.ordering import combined, fused, head, ordered
+from nearline.pipeline.run import Run, Scored
 from nearline.schema.candidates import F32, NOTHING, Ranked, Retrieved
 from nearline.schema.clock import MINUTE
 from nearline.schema.components import (
+    Adjustment,
     Arrangement,
     Feature,
     Filter,
@@ -81,6 +82,7 @@ class Pipeline:
         ranker: Ranker | None,
         light: Ranker | None,
         filters: Sequence[Filter],
+        adjustments: Sequence[Adjustment],
         arrangements: Sequence[Arrangement],
         weights: F32,
         limits: Limits,
@@ -89,7 +91,7 @@ class Pipeline:
     ) -> None:
         self.world, self.sources, self.features = world, tuple(sources), features
         self.ranker, self.light, self.weights = ranker, light, weights
-        self.filters, self.arrangements = tuple(filters), tuple(arrangements)
+        self.filters, self.adjustments, self.arrangements = tuple(filters), tuple(adjustments), tuple(arrangements)
         self.limits, self.breakers, self.release = limits, breakers, release
         self._slacking = [rule for rule in filters if isinstance(rule, Slacking)]
         self._slices = {stage: limits.of(stage) for stage in ("hydrate", "merge", *STAGES)}
@@ -116,7 +118,11 @@ class Pipeline:
         if self.light is not None:
             act = self._rank(self.light, "light_ranker")
             steps.append(Step("ranking", "light_ranker", act, wanted=_unranked, spare=True))
-        steps.append(Step("rules", "order", self._order, core=True, wanted=_unranked))
+        steps.append(Step("rules", "fuse", self._fuse, core=True, wanted=_unranked))
+        for adjustment in self.adjustments:
+            act = self._adjust(adjustment)
+            steps.append(Step("rules", f"rule:{adjustment.name}", act, wanted=_is_scored))
+        steps.append(Step("rules", "order", self._order, core=True, wanted=_has_candidates))
         for arrangement in self.arrangements:
             act = self._arrange(arrangement)
             steps.append(Step("rules", f"rule:{arrangement.name}", act, wanted=_wants_rules))
@@ -295,14 +301,9 @@ class Pipeline:
             scores, order, finite = combined(outcomes, self.weights)
             if not finite:
                 raise ValueError("no score is finite")
-            if run.query.limits:
-                # Rules look at the head; evaluation, which runs without limits, at every candidate.
-                order = order[: max(HEAD, 10 * run.query.page_size)]
             if run.abandoned:
                 return
-            run.served_from = served_from
-            run.ranked = Ranked(run.candidates.take(order), scores[order], outcomes[:, order])
-            run.matrix = matrix[:, order] if run.query.debug or self.keep_matrix else None
+            run.scored = Scored(scores, outcomes, order, served_from)
             spent = time.monotonic() - run.step_started + run.times.get("features", 0.0)
             self.per_candidate += 0.05 * (spent / max(1, len(run.candidates)) - self.per_candidate)
 
@@ -311,14 +312,44 @@ class Pipeline:
     keep_matrix = False
     """Whether served features are kept for the impression."""
 
-    def _order(self, run: Run) -> None:
-        if run.candidates is None or len(run.candidates) == 0:
-            return
+    def _fuse(self, run: Run) -> None:
+        assert run.candidates is not None
         order = fused(run.candidates.ranks)
-        scores = (1.0 / (60.0 + np.arange(1, len(order) + 1))).astype(np.float32)
-        run.served_from = "retrieval"
-        run.ranked = Ranked(run.candidates.take(order), scores)
+        scores = np.empty(len(order), np.float32)
+        scores[order] = 1.0 / (60.0 + np.arange(1, len(order) + 1))
         run.matrix = None
+        run.scored = Scored(scores, np.empty((0, len(order)), np.float32), order, "retrieval")
+
+    def _adjust(self, rule: Adjustment) -> Callable[[Run], None]:
+        def act(run: Run) -> None:
+            assert run.user is not None
+            assert run.candidates is not None
+            assert run.scored is not None
+            scored = run.scored
+            scores = rule.adjust(run.query, run.user, run.candidates, scored.scores)
+            if scores is scored.scores:
+                return
+            if scores.shape != scored.scores.shape or not np.isfinite(scores).all():
+                raise ValueError(f"adjust returned {scores.shape}, or not all finite, for {len(run.candidates)} candidates")
+            if not run.abandoned:
+                run.scored = scored._replace(scores=np.ascontiguousarray(scores, np.float32), order=None)
+
+        return act
+
+    def _order(self, run: Run) -> None:
+        assert run.candidates is not None
+        assert run.scored is not None
+        scores, outcomes, order, served_from = run.scored
+        if order is None:
+            order = ordered(scores)
+        if run.query.limits:
+            # Rules look at the head; evaluation, which runs without limits, at every candidate.
+            order = order[: max(HEAD, 10 * run.query.page_size)]
+        matrix, ranked = run.matrix, Ranked(run.candidates.take(order), scores[order], outcomes[:, order])
+        if matrix is not None:
+            matrix = matrix[:, order] if run.query.debug or self.keep_matrix else None
+        if not run.abandoned:
+            run.served_from, run.ranked, run.matrix = served_from, ranked, matrix
 
     def _arrange(self, rule: Arrangement) -> Callable[[Run], None]:
         def act(run: Run) -> None:
@@ -353,7 +384,11 @@ def _has_stale(run: Run) -> bool:
 
 
 def _unranked(run: Run) -> bool:
-    return run.ranked is None and _has_candidates(run)
+    return run.scored is None and _has_candidates(run)
+
+
+def _is_scored(run: Run) -> bool:
+    return run.scored is not None and run.query.rules
 
 
 def _wants_rules(run: Run) -> bool:

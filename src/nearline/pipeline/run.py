@@ -4,15 +4,31 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nearline.pipeline.item_block import Refresh
-from nearline.schema.candidates import F32, Candidates, Ranked, Retrieved
+from nearline.schema.candidates import F32, I32, Candidates, Ranked, Retrieved
 from nearline.schema.components import ReadContext, UserState
 from nearline.schema.query import Query
+
+
+class Scored(NamedTuple):
+    """Candidates' scores before they are ordered.
+
+    Attributes:
+        scores: `[n] float32`, by place of the candidate.
+        outcomes: `[n_outcomes, n] float32`.
+        order: places, best first, `[n] int32`; `None` where a rule changed the scores since.
+        served_from: what made them.
+    """
+
+    scores: F32
+    outcomes: F32
+    order: I32 | None
+    served_from: str
 
 
 @dataclass(slots=True)
@@ -55,6 +71,7 @@ class Run:
     matrix: F32 | None = None
     context: ReadContext | None = None
     refresh: Refresh | None = None
+    scored: Scored | None = None
     ranked: Ranked | None = None
     served_from: str = ""
     missing: list[str] = field(default_factory=list)
@@ -84,6 +101,7 @@ class Run:
             matrix=None if matrix is None or ranked is not None else matrix.copy(),
             context=self.context,
             refresh=self.refresh,
+            scored=self.scored,
             ranked=ranked,
             served_from=self.served_from,
             missing=list(self.missing),

@@ -77,13 +77,19 @@ class Ranked:
         candidates: in ranked order.
         scores: combined by the application's weights, `[n] float32`.
         outcomes: probability of each declared outcome, `[n_outcomes, n] float32`.
+        propensities: probability with which each stands in its place, `[n] float32`; `None` where nothing was left to chance.
+        labels: what must be said of an item, such as "Sponsored", "" for nothing; `[n] object`, `None` where nothing must.
     """
 
     candidates: Candidates
     scores: F32
     outcomes: F32 = field(default_factory=lambda: np.empty((0, 0), np.float32))
+    propensities: F32 | None = None
+    labels: NDArray[np.object_] | None = None
 
     def take(self, places: NDArray[np.intp] | I32 | NDArray[np.bool_]) -> Ranked:
         """Return the ranked candidates at places, in that order."""
         outcomes = self.outcomes[:, places] if self.outcomes.size else self.outcomes
-        return Ranked(self.candidates.take(places), self.scores[places], outcomes)
+        propensities = None if self.propensities is None else self.propensities[places]
+        labels = None if self.labels is None else self.labels[places]
+        return Ranked(self.candidates.take(places), self.scores[places], outcomes, propensities, labels)

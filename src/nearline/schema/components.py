@@ -377,6 +377,21 @@ class Slacking(Protocol):
         ...
 
 
+@runtime_checkable
+class Adjustment(Protocol):
+    """A rule that changes scores before the list is ordered: a boost, a penalty. It sees every candidate."""
+
+    name: str
+
+    def bind(self, world: World) -> None:
+        """Take the world it reads."""
+        ...
+
+    def adjust(self, query: Query, user: UserState, candidates: Candidates, scores: F32) -> F32:
+        """Return the new scores, `[n] float32`; `scores` itself must not be changed."""
+        ...
+
+
 class Arrangement(Protocol):
     """A rule that reorders or trims the ranked list."""
 

@@ -26,8 +26,8 @@ class Explanation(msgspec.Struct, frozen=True, omit_defaults=True):
     source_item_id: str = ""
 
 
-class ServedItem(msgspec.Struct, frozen=True):
-    """One place of a list. `rank` counts from 1; `metadata` is the catalogue's fragment, already encoded."""
+class ServedItem(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One place of a list. `rank` counts from 1; `metadata` is the catalogue's fragment, encoded; `label` must be shown."""
 
     item_id: str
     rank: int
@@ -35,6 +35,7 @@ class ServedItem(msgspec.Struct, frozen=True):
     explanation: Explanation
     metadata: msgspec.Raw
     rec_source: str
+    label: str = ""
 
 
 class Served(msgspec.Struct, frozen=True, omit_defaults=True):

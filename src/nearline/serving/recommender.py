@@ -67,6 +67,9 @@ class Recommender:
             )
             for i in range(n)
         ]
+        if ranked.labels is not None:
+            labels = ranked.labels[:n].tolist()
+            items = [msgspec.structs.replace(item, label=label) for item, label in zip(items, labels, strict=True)]
         request_id = secrets.token_hex(12)
         trace = self._trace(run, pipeline, slots) if query.debug else None
         served = Served(
@@ -95,7 +98,8 @@ class Recommender:
             served_from,
             query.variant,
             query.device,
-            features=features,
+            [] if ranked.propensities is None else ranked.propensities[:n].tolist(),
+            features,
         )
         record = Record(
             request_id,
