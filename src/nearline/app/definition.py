@@ -12,9 +12,10 @@ import numpy as np
 import xxhash
 
 from nearline.app import checks
-from nearline.app.attributes import Attribute
+from nearline.app.attributes import Attribute, condition_kinds
 from nearline.app.event_types import event_types
 from nearline.schema.components import Adjustment, Arrangement, Feature, Filter, Fold, Ranker, Source
+from nearline.schema.conditions import Kind
 from nearline.schema.event import EventType
 from nearline.schema.kinds import Kinds
 
@@ -73,6 +74,11 @@ class App:
     def kinds(self) -> Kinds:
         """Return the event types as lookup tables."""
         return Kinds(self.types)
+
+    @property
+    def condition_kinds(self) -> dict[str, Kind]:
+        """Return the attributes of items that conditions may name, with their kinds."""
+        return condition_kinds(self.attributes)
 
     @property
     def outcomes(self) -> tuple[str, ...]:

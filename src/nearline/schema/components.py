@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from nearline.schema.candidates import F32, I32, Candidates, Ranked, Retrieved
 from nearline.schema.clock import MINUTE
+from nearline.schema.conditions import Attributes
 from nearline.schema.declared import Declared
 from nearline.schema.event import Events
 from nearline.schema.query import Query
@@ -245,6 +246,11 @@ class World(Protocol):
     @property
     def declared(self) -> Declared:
         """What is set by name while serving: rules, lists, ..."""
+        ...
+
+    @property
+    def attributes(self) -> Attributes:
+        """Which items meet conditions."""
         ...
 
     @property

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 
 class NearlineError(Exception):
     """A mistake in input or configuration, with what to do about it.
@@ -29,6 +32,13 @@ class StoreUnavailableError(Exception):
     def __init__(self, reason: str, retry_after: float = 1.0) -> None:
         self.reason, self.retry_after = reason, retry_after
         super().__init__(reason)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return '; did you mean "x"?' or, where nothing is near, the names there are."""
+    names = list(known)
+    near = get_close_matches(name, names, 1) if len(name) <= 64 else []
+    return f'; did you mean "{near[0]}"?' if near else f"; there are {', '.join(names)}"
 
 
 def _short(value: object) -> str:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from difflib import get_close_matches
 from typing import Any, Generic, TypeVar
 
 import msgspec
 
 from nearline.schema.errors import NearlineError
+from nearline.schema.errors import nearest as nearest
 
 T = TypeVar("T")
 MOST = 1_000
@@ -139,13 +138,6 @@ def explained(error: Exception, raw: msgspec.Raw | bytes, kind: type[Any]) -> Ne
 def fields(kind: type[Any]) -> tuple[str, ...]:
     """Return the names of a struct's fields."""
     return tuple(field.encode_name for field in msgspec.structs.fields(kind))
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return '; did you mean "x"?' or, where nothing is near, the names there are."""
-    names = list(known)
-    near = get_close_matches(name, names, 1) if len(name) <= 64 else []
-    return f'; did you mean "{near[0]}"?' if near else f"; there are {', '.join(names)}"
 
 
 def shown(value: Any) -> Any:

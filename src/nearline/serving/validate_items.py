@@ -10,6 +10,7 @@ import msgspec
 
 from nearline.app.attributes import BUILT_IN, Attribute, Category, Number, Tags, Timestamp
 from nearline.app.definition import App
+from nearline.schema.conditions import path
 from nearline.schema.errors import NearlineError
 from nearline.schema.item import Item, ItemIn
 from nearline.serving.bodies import (
@@ -160,11 +161,6 @@ class ItemValidator:
 
 class _Any(msgspec.Struct):
     """Stands for an item: elements are split here and decoded one by one."""
-
-
-def path(category: str) -> str:
-    """Return a category path in its one form, "A > B"."""
-    return " > ".join(part for part in (piece.strip() for piece in category.split(">")) if part)
 
 
 def _typed(kind: Attribute, value: Any, field: str) -> Any:

@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from nearline.schema.candidates import I32
 from nearline.schema.components import ItemColumns
 from nearline.schema.declared import is_declaration
 from nearline.schema.errors import NearlineError
@@ -46,6 +47,7 @@ class Catalog:
         ids: item id by slot, "" where unregistered.
         fragments: encoded `Metadata` by slot.
         version: changes with every item.
+        edited: `version` of each slot's last change, 0 for none, `[n_slots] int64`.
         offset: of `item_events`, up to which the catalogue is.
     """
 
@@ -59,6 +61,7 @@ class Catalog:
         self.names: dict[int, str] = {}
         self._tokens: list[tuple[int, ...]] = []
         self.columns = _columns(0)
+        self.edited = np.zeros(0, np.int64)
 
     def __len__(self) -> int:
         """Return the number of registered items."""
@@ -91,8 +94,7 @@ class Catalog:
             meta = Metadata(item.title, item.category, item.brand, item.price, item.image_url, item.tags, item.attributes)
             self.fragments[slot] = msgspec.Raw(_encode(meta))
             self._tokens[slot] = _tokens(item)
-        self.state.mark(slots)
-        self.version += 1
+        self._changed(slots)
 
     def follow(self, items: Iterable[Item]) -> None:
         """Register items of the log; one that `put` refuses is left out, the same one in every replay."""
@@ -128,9 +130,14 @@ class Catalog:
         slot = self.slot(item_id)
         self.columns.available[slot] = False
         self._tokens[slot] = ()
-        self.state.mark(np.array([slot], np.int32))
-        self.version += 1
+        self._changed(np.array([slot], np.int32))
         return True
+
+    def _changed(self, slots: I32) -> None:
+        self.state.mark(slots)
+        # What follows changes reads the version first: it may see a change twice, but never misses one.
+        self.edited[slots] = self.version + 1
+        self.version += 1
 
     def slot(self, item_id: str) -> int:
         """Return the slot of an id, -1 where it never came."""
@@ -151,7 +158,9 @@ class Catalog:
             for name in ItemColumns.__slots__:
                 old = getattr(self.columns, name)
                 getattr(grown, name)[: len(old)] = old
-            self.columns = grown
+            edited = np.zeros(len(grown.key), np.int64)
+            edited[: len(self.edited)] = self.edited
+            self.columns, self.edited = grown, edited
         self.columns.key[have:need] = self.state.items.keys[have:need]
 
     def tokens(self) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:

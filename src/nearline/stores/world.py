@@ -9,18 +9,25 @@ from numpy.typing import NDArray
 
 from nearline.schema.candidates import I32
 from nearline.schema.components import ItemColumns, Rows, Stateful, UserState
+from nearline.schema.conditions import ITEM_KINDS, Kind
 from nearline.schema.declared import Declared
 from nearline.schema.event import Events, Record
 from nearline.schema.item import Item
+from nearline.stores.attribute_index import AttributeIndex
 from nearline.stores.catalog import Catalog, replay_catalog
 from nearline.stores.state import MemoryState
 
 
 class OnlineWorld:
-    """State and catalogue behind the `World` protocol, and what was declared beside them."""
+    """State and catalogue behind the `World` protocol, and what was declared beside them.
 
-    def __init__(self, state: MemoryState, catalog: Catalog) -> None:
+    Args:
+        kinds: attributes that conditions on items may name.
+    """
+
+    def __init__(self, state: MemoryState, catalog: Catalog, kinds: Mapping[str, Kind] = ITEM_KINDS) -> None:
         self.state, self.catalog, self.declared = state, catalog, Declared()
+        self.attributes = AttributeIndex(catalog, kinds)
 
     def apply(self, events: Events) -> None:
         """Fold events and make room for the items they brought."""
