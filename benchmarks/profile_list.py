@@ -63,7 +63,7 @@ def timed(pipeline: Pipeline, times: Times) -> None:
 
         return replace(step, act=act)
 
-    pipeline.steps = tuple(around(step) for step in pipeline.steps)
+    pipeline.plans = {surface: tuple(around(step) for step in steps) for surface, steps in pipeline.plans.items()}
 
 
 def reference() -> float:
@@ -83,7 +83,7 @@ def profile(recommender: Recommender, users: tuple[str, ...], n: int) -> tuple[T
     times: Times = defaultdict(list)
     tenant, encode = recommender.tenant, msgspec.json.Encoder().encode
     pipeline = recommender.pipeline
-    plain = pipeline.steps
+    plain = pipeline.plans
     counts: list[int] = []
     for place in range(-100, n):
         if place == 0:
@@ -106,7 +106,7 @@ def profile(recommender: Recommender, users: tuple[str, ...], n: int) -> tuple[T
             assert run.candidates is not None
             assert impression is not None
             counts.append(len(run.candidates))
-    pipeline.steps = plain
+    pipeline.plans = plain
     return times, counts
 
 

@@ -53,6 +53,8 @@ WRONG_FILES = [
     ("[candidates]\nlimit = 500", "candidates.ranked", "1000", "candidates.limit (500)"),
     ("[candidates.quota]\nals = -1", "candidates.quota", "{'als': -1}", "a whole number from 0"),
     ("[candidates]\nquota = 5", "candidates.quota", "5", "a table of names"),
+    ("[candidates.surfaces]\nbasket = { als = 1 }", "candidates.surfaces", "'basket'", "use one of cart, email"),
+    ("[candidates.surfaces]\ncart = { als = -1 }", "candidates.surfaces", "{'cart': {'als': -1}}", "a whole number from 0"),
     ("[train]\nevery = 'daily'", "train.every", "'daily'", '"24h"'),
     ("[train]\nevery = '10s'", "train.every", "'10s'", "at most once a minute"),
     ("[train]\nevery = '99999d'", "train.every", "'99999d'", "ten years"),
@@ -127,7 +129,11 @@ def test_the_generated_file_loads_back_to_the_same_settings(tmp_path: Path) -> N
         server=replace(base.server, api_key=odd, host="0.0.0.0", cors_origins=("*", "https://a.example")),
         storage=replace(base.storage, path=odd, durability="relaxed"),
         budget=replace(base.budget, total_ms=77.25),
-        candidates=replace(base.candidates, quota=base.candidates.quota | {"als": 0, "my source.1": 7}),
+        candidates=replace(
+            base.candidates,
+            quota=base.candidates.quota | {"als": 0, "my source.1": 7},
+            surfaces={"cart": {"als": 0, "x.y": 9}, "push": {}},
+        ),
         train=replace(base.train, every=""),
         impressions=replace(base.impressions, log=False, features=True),
         rules=replace(base.rules, diversity=0.1),
@@ -170,6 +176,8 @@ def test_the_environment_overrides_the_file_key_by_key(tmp_path: Path) -> None:
     assert load_settings(None, {"NEARLINE_SERVER_PORT": "tcp://10.0.0.1:80"}).server.port == 8080
     as_json = {"NEARLINE_CANDIDATES_QUOTA": '{"als": 1}', "NEARLINE_SERVER_CORS_ORIGINS": '["*"]'}
     assert load_settings(None, as_json).candidates.quota["als"] == 1
+    by_surface = {"NEARLINE_CANDIDATES_SURFACES": '{"cart": {"als": 0}}'}
+    assert load_settings(None, by_surface).candidates.surfaces == {"cart": {"als": 0}}
     for host in ("localhost", "127.1.2.3", "::1"):
         assert load_settings(None, {"NEARLINE_SERVER_HOST": host}).server.host == host
 

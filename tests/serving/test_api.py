@@ -97,7 +97,7 @@ def test_events_refused(engine: FakeEngine) -> None:
 def test_recommendations(engine: FakeEngine) -> None:
     path = (
         "/v1/recommendations?user_id=u%20x&context=cart&num_results=2&exclude=p,q&exclude=r&item_id=a&session_id=s"
-        "&device=mobile&locale=pt-BR&debug=true&after=r0"
+        "&device=mobile&locale=pt-BR&debug=true&after=r0&cart=x,y&location=NO"
     )
     response = asked(engine, "GET", path)
     body = response.json()
@@ -116,6 +116,7 @@ def test_recommendations(engine: FakeEngine) -> None:
         "mobile",
         "pt-BR",
     )
+    assert (query.cart, query.location) == (("x", "y"), "NO")
     assert (query.debug, query.log, query.now) == (True, False, NOW)
     plain = asked(engine, "GET", "/v1/recommendations?session_id=s", headers={"X-Request-Id": "mine"})
     assert plain.headers["x-request-id"] == "mine"

@@ -75,6 +75,7 @@ def build_pipeline(
         limits_of(tenant),
         breakers or Breakers(budget.breaker_failures, budget.breaker_seconds),
         version,
+        tenant.settings.candidates.surfaces,
     )
     pipeline.keep_matrix = tenant.settings.impressions.features
     return pipeline

@@ -141,6 +141,16 @@ class CandidateLimits(Struct, frozen=True):
         dict[Annotated[str, Meta(min_length=1)], Annotated[int, Meta(ge=0, le=100_000)]],
         Meta(description="Most candidates of a source, by name; 0 turns it off, others keep their own."),
     ] = field(default_factory=_quota)
+    surfaces: Annotated[
+        dict[
+            Annotated[str, Meta(min_length=1)],
+            dict[Annotated[str, Meta(min_length=1)], Annotated[int, Meta(ge=0, le=100_000)]],
+        ],
+        Meta(
+            description="The same by surface (homepage, item, cart, email, push, search), such as cart = { als = 0 }; "
+            "others are asked where they say themselves."
+        ),
+    ] = field(default_factory=dict)
 
 
 class Train(Struct, frozen=True):

@@ -17,6 +17,7 @@ from nearline.app.sections import Settings, parse_duration
 from nearline.app.settings_keys import SettingKey, setting_keys
 from nearline.app.settings_text import settings_table, settings_toml
 from nearline.schema.errors import NearlineError
+from nearline.schema.query import SURFACES
 
 __all__ = ["Settings", "load_settings", "parse_duration", "settings_table", "settings_toml"]
 
@@ -172,6 +173,9 @@ def _check(settings: Settings, given: _Given) -> None:
     if settings.candidates.ranked > settings.candidates.limit:
         most = settings.candidates.limit
         refuse("candidates.ranked", settings.candidates.ranked, f"keep it within candidates.limit ({most})")
+    for surface in settings.candidates.surfaces:
+        if surface not in SURFACES:
+            refuse("candidates.surfaces", surface, f"there is no such surface: {_nearest(surface, SURFACES)}")
     if not _loopback(settings.server.host) and not settings.server.api_key.strip():
         remedy = f"set a key (NEARLINE_SERVER_API_KEY), since host {settings.server.host} is not loopback"
         refuse("server.api_key", settings.server.api_key, f'{remedy}, or listen on "127.0.0.1"')

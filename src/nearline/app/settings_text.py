@@ -18,8 +18,8 @@ PAGE = """\
 # Settings
 
 Nearline reads `nearline.toml`, then the environment: `NEARLINE_<SECTION>_<KEY>` overrides a key, such as
-`NEARLINE_SERVER_PORT=9000`. A list is written `a,b` there, a table `name=1,other=2`. An unknown key or a
-wrong value stops the start, with the file, the key and what to do. `nearline init` writes the whole file.
+`NEARLINE_SERVER_PORT=9000`. A list is written `a,b` there, a table `name=1,other=2`, a table of tables as JSON. An
+unknown key or a wrong value stops the start, with the file, the key and what to do. `nearline init` writes the whole file.
 
 This page is generated from `nearline.app.sections`; a test fails when it is stale.
 """

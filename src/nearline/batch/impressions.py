@@ -18,7 +18,6 @@ from nearline.schema.clock import DAY, SECOND
 from nearline.schema.event import Record, Role
 from nearline.schema.ids import keys, visitor_key
 from nearline.schema.kinds import Kinds
-from nearline.schema.query import Query
 from nearline.schema.served import Impression
 
 JOIN = DAY
@@ -86,8 +85,6 @@ def impression_lessons(
             if item not in touch.rejected:
                 outcomes[row, list(touch.outcomes.get(item, ()))] = 1.0
         offset = shown.offset if shown.offset >= 0 else -1 - shown.offset
-        query = Query(
-            visitor, shown.now, surface=shown.surface, item_id=record.item_id, device=shown.device, limits=False, log=False
-        )
+        query = shown.query(record)
         lessons.append(Lesson(Moment(offset, query, len(lessons)), keys(seen), outcomes, True))
     return lessons

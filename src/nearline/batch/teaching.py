@@ -111,7 +111,7 @@ class Teacher:
 
 def gather(pipeline: Pipeline, run: Run) -> None:
     """Take a run through hydration, retrieval, merging and filters only; any failure is raised."""
-    for step in pipeline.steps:
+    for step in pipeline.plan(run.query):
         if step.stage not in ("hydrate", "candidates", "merge"):
             break
         if step.wanted is None or step.wanted(run):

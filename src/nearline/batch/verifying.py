@@ -12,8 +12,7 @@ from nearline.batch.replaying import Moment, replay
 from nearline.schema.candidates import Candidates
 from nearline.schema.components import ReadContext
 from nearline.schema.event import concat
-from nearline.schema.ids import keys, visitor_key
-from nearline.schema.query import Query
+from nearline.schema.ids import keys
 from nearline.schema.served import Impression
 from nearline.stores.history import history, iter_records
 from nearline.stores.log import Log
@@ -57,14 +56,7 @@ def verify(tenant: Tenant, log: Log) -> VerifyReport:
             if impression.offset < 0:
                 skipped += 1
                 continue
-            query = Query(
-                visitor_key(record.user_id, record.session_id),
-                impression.now,
-                surface=impression.surface,
-                item_id=record.item_id,
-                device=impression.device,
-            )
-            shown.append((Moment(impression.offset, query, len(shown)), impression))
+            shown.append((Moment(impression.offset, impression.query(record), len(shown)), impression))
     world = tenant.world()
     world.adopt(iter_records(log, tenant.lake, "item_events"))
     events = concat(list(history(log, tenant.lake, "user_events", kinds=tenant.kinds)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,6 +15,7 @@ from nearline.pipeline.feature_set import FeatureSet
 from nearline.pipeline.item_block import ItemBlock
 from nearline.pipeline.merge import merge
 from nearline.pipeline.ordering import combined, fused, head, ordered
+from nearline.pipeline.quotas import BySurface, Quota, quotas
 from nearline.pipeline.run import Run, Scored
 from nearline.schema.candidates import F32, NOTHING, Ranked, Retrieved
 from nearline.schema.clock import MINUTE
@@ -32,6 +33,7 @@ from nearline.schema.components import (
     UserState,
     World,
 )
+from nearline.schema.query import Query
 
 HEAD = 200
 """Ranked candidates that rules get to see, at least."""
@@ -72,6 +74,10 @@ class Pipeline:
         ranker, light: `None` before the first release.
         weights: of the outcomes, `[n_outcomes] float32`.
         release: version, "" before the first.
+        by_surface: quotas of sources by surface, where the settings give any.
+
+    Attributes:
+        plans: the steps by surface.
     """
 
     def __init__(
@@ -88,6 +94,7 @@ class Pipeline:
         limits: Limits,
         breakers: Breakers,
         release: str = "",
+        by_surface: BySurface | None = None,
     ) -> None:
         self.world, self.sources, self.features = world, tuple(sources), features
         self.ranker, self.light, self.weights = ranker, light, weights
@@ -96,14 +103,19 @@ class Pipeline:
         self._slacking = [rule for rule in filters if isinstance(rule, Slacking)]
         self._slices = {stage: limits.of(stage) for stage in ("hydrate", "merge", *STAGES)}
         self.per_candidate = 1e-6
-        self.steps = self._steps()
+        first, rest = Step("hydrate", "hydrate", self._hydrate, core=True), self._steps()
+        asked = quotas(self.sources, by_surface or {})
+        self.plans: Mapping[str, tuple[Step, ...]] = {
+            surface: (first, *(self._ask(quota) for quota in chosen), *rest) for surface, chosen in asked.items()
+        }
 
-    def _steps(self) -> tuple[Step, ...]:
-        steps = [Step("hydrate", "hydrate", self._hydrate, core=True)]
-        for place, source in enumerate(self.sources):
-            if source.quota > 0:
-                steps.append(Step("candidates", f"source:{source.name}", self._fetch(place, source)))
-        steps.append(Step("merge", "merge", self._merge, core=True))
+    def plan(self, query: Query) -> tuple[Step, ...]:
+        """Return the steps of a request, as its surface has them."""
+        return self.plans.get(query.surface) or self.plans["homepage"]
+
+    def _steps(self) -> list[Step]:
+        """Return what comes after retrieval."""
+        steps = [Step("merge", "merge", self._merge, core=True)]
         for rule in self.filters:
             steps.append(Step("merge", f"filter:{rule.name}", self._filter(rule), wanted=_has_candidates))
         steps.append(Step("merge", "sift", self._sift, core=True))
@@ -126,11 +138,15 @@ class Pipeline:
         for arrangement in self.arrangements:
             act = self._arrange(arrangement)
             steps.append(Step("rules", f"rule:{arrangement.name}", act, wanted=_wants_rules))
-        return tuple(steps)
+        return steps
+
+    def _ask(self, quota: Quota) -> Step:
+        act = self._fetch(quota.place, quota.most)
+        return Step("candidates", f"source:{self.sources[quota.place].name}", act, wanted=_is_short if quota.fills else None)
 
     def advance(self, run: Run) -> bool:
         """Take the run through its remaining steps; return False where it was abandoned meanwhile."""
-        steps, limited, breakers = self.steps, run.query.limits, self.breakers
+        steps, limited, breakers = self.plan(run.query), run.query.limits, self.breakers
         while run.step < len(steps):
             step = steps[run.step]
             now = time.monotonic()
@@ -165,9 +181,8 @@ class Pipeline:
             if isinstance(source, Renewing):
                 source.renew(now)
 
-    def slice_of(self, place: int) -> float:
-        """Return the seconds that the step at a place may take: its stage's, for a filter those of a rule."""
-        step = self.steps[min(place, len(self.steps) - 1)]
+    def slice_of(self, step: Step) -> float:
+        """Return the seconds that a step may take: its stage's, for a filter those of a rule."""
         return self.limits.rules if step.stage == "merge" and not step.core else self.limits.of(step.stage)
 
     def _note(self, run: Run, name: str, error: Exception) -> None:
@@ -182,10 +197,12 @@ class Pipeline:
         run.user = self.world.hydrate(run.query.visitor, run.query.now)
         run.slack = sum(rule.slack(run.user) for rule in self._slacking)
 
-    def _fetch(self, place: int, source: Source) -> Callable[[Run], None]:
+    def _fetch(self, place: int, quota: int) -> Callable[[Run], None]:
+        source = self.sources[place]
+
         def act(run: Run) -> None:
             assert run.user is not None
-            limit = source.quota + min(source.quota, run.slack)
+            limit = quota + min(quota, run.slack)
             run.retrieved[place] = _checked(source.fetch(run.query, run.user, limit), limit)
 
         return act
@@ -373,6 +390,14 @@ def _checked(found: Retrieved, quota: int) -> Retrieved:
     if len(items) > quota:
         found = Retrieved(found.items[:quota], found.scores[:quota], found.because[:quota])
     return found
+
+
+def _is_short(run: Run) -> bool:
+    """Return whether the sources so far found too few different items for a page."""
+    needed = run.query.page_size + run.slack
+    found = [retrieved.items for retrieved in run.retrieved.values()]
+    total = sum(len(items) for items in found)
+    return total < needed or (total < 4 * needed and len(np.unique(np.concatenate(found))) < needed)
 
 
 def _has_candidates(run: Run) -> bool:

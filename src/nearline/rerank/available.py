@@ -27,7 +27,7 @@ class AvailableFilter:
 
 
 class ExcludedFilter:
-    """Drops what the request excludes, and the item its page is about."""
+    """Drops what the request excludes, the item its page is about, and what is in the cart."""
 
     name = "excluded"
     essential = True
@@ -38,7 +38,9 @@ class ExcludedFilter:
 
     def keep(self, query: Query, user: UserState, candidates: Candidates) -> NDArray[np.bool_]:
         """Return which candidates are not excluded, `[n] bool`."""
-        names = (*query.exclude, query.item_id) if query.item_id else query.exclude
+        names = (*query.exclude, *query.cart)
+        if query.item_id:
+            names += (query.item_id,)
         if not names:
             return np.ones(len(candidates), np.bool_)
         return ~np.isin(candidates.items, self._world.item_slots(keys(names)))

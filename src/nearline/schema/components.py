@@ -287,7 +287,8 @@ class Source(Protocol):
 
     A source that learns in batch returns arrays from `fit` and reads them back in `load`; one that moves with events
     lists its state in `state`. `reason` is the type of its explanations and `template` their words, where `{title}` stands for
-    the item that led there.
+    the item that led there. It may name the `surfaces` where it is asked, by default all; with `fills = True` it is asked on
+    the others too, where the rest found fewer items than a page has.
     """
 
     name: str

@@ -16,7 +16,7 @@ class Query(msgspec.Struct, frozen=True):
         surface: one of `SURFACES`.
         item_id: the item the page is about, where there is one.
         exclude: items that must not be in the list.
-        cart: items in the visitor's cart.
+        cart: items in the visitor's cart, the newest last.
         location: where the visitor is, as the application names places (such as a country code).
         limits: whether stage budgets apply (evaluation turns them off).
         log: whether the list leaves an impression (debug and evaluation leave none).

@@ -6,6 +6,10 @@ from typing import Any
 
 import msgspec
 
+from nearline.schema.event import Record
+from nearline.schema.ids import visitor_key
+from nearline.schema.query import Query
+
 SERVED_FROM = {
     "ranker": "every stage on time, ranked by the release's ranker",
     "light_ranker": "the ranker was late or failed; the light ranker of the same release ordered the candidates",
@@ -64,6 +68,7 @@ class Impression(msgspec.Struct, frozen=True, omit_defaults=True):
         propensities: probability with which each was shown at its rank; 1 where nothing was explored.
         now: ms UTC of the clock when it was made.
         offset: state offset it was made at, -1 when a batch was being folded meanwhile.
+        cart, location: what the request said.
         features: the served vectors, `[n_items][n_features]` with None for missing, where the settings ask for them.
     """
 
@@ -79,3 +84,19 @@ class Impression(msgspec.Struct, frozen=True, omit_defaults=True):
     device: str = ""
     propensities: list[float] = msgspec.field(default_factory=list)
     features: list[list[float | None]] = msgspec.field(default_factory=list)
+    cart: list[str] = msgspec.field(default_factory=list)
+    location: str = ""
+
+    def query(self, record: Record) -> Query:
+        """Return the request that this answered, as far as it counts for features, from its record in the log."""
+        return Query(
+            visitor_key(record.user_id, record.session_id),
+            self.now,
+            surface=self.surface,
+            item_id=record.item_id,
+            cart=tuple(self.cart),
+            device=self.device,
+            location=self.location,
+            limits=False,
+            log=False,
+        )

@@ -93,6 +93,12 @@ ROUTES: tuple[Route, ...] = (
                 "Items that must not be in it: separated by commas, or repeated.",
             ),
             _param("item_id", _TEXT, "The item that the page is about."),
+            _param(
+                "cart",
+                {"type": "array", "items": {**_TEXT, "minLength": 1}},
+                "Items in the cart, the newest last: separated by commas, or repeated.",
+            ),
+            _param("location", _TEXT, "Where the visitor is, as the application names places."),
             _param("device", {"type": "string", "enum": [d for d in DEVICES if d]}, "What it is shown on."),
             _param("locale", {"type": "string", "pattern": LOCALE, "maxLength": 44}, "Language tag."),
             _param(

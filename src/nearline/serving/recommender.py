@@ -100,6 +100,8 @@ class Recommender:
             query.device,
             [] if ranked.propensities is None else ranked.propensities[:n].tolist(),
             features,
+            list(query.cart),
+            query.location,
         )
         record = Record(
             request_id,

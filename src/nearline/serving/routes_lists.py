@@ -25,6 +25,8 @@ RECOMMENDATIONS = frozenset(
         "item_id",
         "device",
         "locale",
+        "cart",
+        "location",
         "debug",
         "after",
     ]
@@ -105,6 +107,8 @@ class ListRoutes:
             page_size=size,
             item_id=params.text("item_id"),
             exclude=params.ids("exclude"),
+            cart=params.ids("cart"),
+            location=params.text("location"),
             device=params.choice("device", DEVICES, ""),
             locale=params.locale("locale"),
             debug=debug,

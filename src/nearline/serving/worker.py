@@ -136,8 +136,8 @@ class Worker:
         now, active = time.monotonic(), self._active
         if active is not None and active.run.query.limits:
             run, limits = active.run, active.pipeline.limits
-            place, started = run.step, run.step_started
-            if started and now - started > limits.patience * active.pipeline.slice_of(place):
+            place, started, steps = run.step, run.step_started, active.pipeline.plan(run.query)
+            if started and now - started > limits.patience * active.pipeline.slice_of(steps[min(place, len(steps) - 1)]):
                 # Seen twice: after a stall of the whole process the first look finds innocent steps.
                 if self._suspect == started:
                     self._abandon(active, place, started)
@@ -150,7 +150,7 @@ class Worker:
         """Answer from what is there; the thread, where it is on this run, drops it after its step."""
         # What it waits for: its own step under way, or where it has not begun, that of the run before it.
         active = self._active or job
-        run, steps = active.run, active.pipeline.steps
+        run, steps = active.run, active.pipeline.plan(active.run.query)
         place, begun = run.step, run.step_started > 0
         so_far = job.run.fork()
         if begun and place < len(steps) and not steps[place].core:
@@ -167,7 +167,7 @@ class Worker:
             # The thread may have come out of the step since, or be done with the job.
             if self._active is not job or run.step_started != started or self.lost >= MOST_LOST:
                 return
-            step = job.pipeline.steps[place]
+            step = job.pipeline.plan(run.query)[place]
             # What core steps make is needed, and making it again does no harm.
             fork = run.fork()
             fork.step = place if step.core else place + 1

@@ -103,6 +103,7 @@ class AlsSource:
     reason: ClassVar[str] = "similar_taste"
     template: ClassVar[str] = "People with your taste, after {title}"
     time_based = False
+    surfaces = ("homepage", "email", "push", "search")
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""What a request asks with: the item that its page is about, then what the visitor touched last."""
+"""What a request asks with: the item that its page is about, the cart, then what the visitor touched last."""
 
 from __future__ import annotations
 
@@ -7,14 +7,23 @@ import numpy as np
 from nearline.features.history import recent_slots
 from nearline.schema.candidates import I32
 from nearline.schema.components import UserState, World
-from nearline.schema.ids import key
+from nearline.schema.ids import keys
 from nearline.schema.query import Query
 
 
 def asked_items(query: Query, user: UserState, world: World, most: int) -> I32:
-    """Return at most `most` different slots, the page's item first, then the last items, newest first."""
+    """Return at most `most` different slots: the page's item, the cart, newest first, then the last items, newest first.
+
+    An item's page is about that item alone, and a cart's page about the cart, where they are known.
+    """
+    if not query.item_id and not query.cart:
+        return recent_slots(user, world, most)[0]
+    names = [query.item_id] if query.item_id else []
+    if not (names and query.surface == "item"):
+        names += query.cart[::-1]
+    given = world.item_slots(keys(list(dict.fromkeys(names))))
+    given = given[given >= 0]
+    if len(given) and query.surface in ("item", "cart"):
+        return given[:most]
     recent, _ = recent_slots(user, world, most)
-    if not query.item_id:
-        return recent
-    page = world.item_slots(np.array([key(query.item_id)], np.uint64))
-    return np.concatenate((page, recent[recent != page[0]]))[:most] if page[0] >= 0 else recent
+    return np.concatenate((given, recent[~np.isin(recent, given)]))[:most]

@@ -33,6 +33,7 @@ class PersonalHistorySource:
     reason: ClassVar[str] = "from_your_history"
     template: ClassVar[str] = "Pick up where you left off"
     time_based = False
+    surfaces = ("homepage", "email", "push", "search")
 
     def __init__(self, quota: int = 100, half_life: float = 48.0) -> None:
         self.quota, self.half_life = quota, half_life

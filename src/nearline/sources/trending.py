@@ -95,6 +95,8 @@ class TrendingSource:
     reason: ClassVar[str] = "trending"
     template: ClassVar[str] = "Trending now"
     time_based = False
+    surfaces = ("homepage", "search")
+    fills = True
 
     def __init__(self, quota: int = 100, half_life: float = 24.0, refresh: int = SECOND, depth: int = 2000) -> None:
         self.quota, self.half_life, self.refresh, self.depth = quota, half_life, refresh, depth
