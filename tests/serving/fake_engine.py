@@ -19,7 +19,10 @@ from nearline.schema.item import Item
 from nearline.schema.query import Query
 from nearline.schema.served import Explanation, Served, ServedItem
 from nearline.serving.engine_port import SimilarItem
+from nearline.serving.replies import Releases
+from nearline.serving.why import Why
 from nearline.stores.catalog import Catalog
+from nearline.stores.recent import RecentUser
 
 NOW = 1_760_000_000_000
 
@@ -81,6 +84,17 @@ class FakeEngine:
         self.queries.append((query, after))
         trace = {"sources": {"covisit": 1}} if query.debug else None
         return Served(f"r{next(self._requests)}", self._items(query.page_size), "none", "trending", trace=trace)
+
+    async def explain(self, query: Query, item_id: str) -> Why | None:
+        self.queries.append((query, item_id))
+        known = item_id in self.fake.items
+        return Why(item_id, "not_retrieved", "No source found it.", "A click.", "none", "trending", 0) if known else None
+
+    async def releases(self) -> Releases:
+        return Releases("", [])
+
+    async def recent_users(self, limit: int) -> list[RecentUser]:
+        return [RecentUser(user_id, NOW, 1) for user_id in sorted(self.users)][:limit]
 
     async def similar(self, item_id: str, query: Query, limit: int, diversity: float) -> list[SimilarItem] | None:
         self.limits.append((limit, diversity, query.user_id))

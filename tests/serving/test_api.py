@@ -201,9 +201,9 @@ def test_users(engine: FakeEngine) -> None:
 
 def test_no_such_path_or_method(engine: FakeEngine) -> None:
     assert "/docs" in problem(asked(engine, "GET", "/v1/nope"), 404)["detail"]
-    response = asked(engine, "GET", "/v1/items/a")
+    response = asked(engine, "POST", "/v1/items/a")
     problem(response, 405)
-    assert response.headers["allow"] == "PUT, PATCH, DELETE"
+    assert response.headers["allow"] == "GET, PUT, PATCH, DELETE"
     assert asked(engine, "PUT", "/v1/events").headers["allow"] == "POST"
     assert asked(engine, "HEAD", "/healthz").status_code == 200
 

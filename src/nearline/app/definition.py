@@ -14,6 +14,7 @@ import xxhash
 from nearline.app import checks
 from nearline.app.attributes import Attribute, condition_kinds
 from nearline.app.event_types import event_types
+from nearline.app.explanations import Templates, check_explanations
 from nearline.schema.components import Adjustment, Arrangement, Feature, Filter, Fold, Ranker, Source
 from nearline.schema.conditions import Kind
 from nearline.schema.event import EventType
@@ -35,6 +36,7 @@ class App:
         rules: filters, adjustments and arrangements, each kind in the order in which it applies.
         name: letters, digits, - and _.
         weights: how much the probability of each outcome counts in the score; by default its event's weight.
+        explanations: words of explanations by locale and type, before the built-in ones.
         types: the event types, with bare names resolved.
 
     Raises:
@@ -49,6 +51,7 @@ class App:
     rules: Sequence[Rule] | None = None
     name: str = "app"
     weights: Mapping[str, float] | None = None
+    explanations: Templates = field(default_factory=dict)
     types: tuple[EventType, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -67,6 +70,7 @@ class App:
             "sources": checks.check_components("App.sources", self.sources, checks.SOURCE),
             "rules": checks.check_components("App.rules", self.rules, checks.FILTER, checks.ADJUSTMENT, checks.ARRANGEMENT),
             "weights": checks.check_weights(self.weights, types),
+            "explanations": check_explanations(self.explanations),
         }
         for name, value in final.items():
             object.__setattr__(self, name, value)

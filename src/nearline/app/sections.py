@@ -52,6 +52,7 @@ class Server(Struct, frozen=True):
         tuple[Annotated[str, Meta(pattern=r"^(\*|https?://[^/\s]+)$")], ...],
         Meta(description='Origins whose pages may call, such as "https://shop.example"; none: CORS is off.'),
     ] = ()
+    page: Annotated[bool, Meta(description="Whether the page to look at it all is served at /.")] = True
     queue_events: Annotated[
         int, Meta(description="Events that may wait to be stored; while more wait, new ones get 429.", ge=1)
     ] = 50_000

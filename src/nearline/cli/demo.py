@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -105,8 +104,7 @@ def _prepare(folder: Path, wanted: Demo, data: Path | None) -> Demo:
     shutil.rmtree(folder / "state", ignore_errors=True)  # what an import left that was broken off
     settings = folder / "nearline.toml"
     if not settings.exists():
-        place = json.dumps((folder / "state").as_posix())
-        settings.write_text(SETTINGS.format(port=os.environ.get(PORT, "8080"), path=place), encoding="utf-8")
+        settings.write_text(SETTINGS.format(port=os.environ.get(PORT, "8080")), encoding="utf-8")
     app = folder / "app.py"
     if data is None:
         _write(app, SHOP_APP.format(folder=folder))

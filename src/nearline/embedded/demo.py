@@ -57,7 +57,7 @@ SETTINGS = """\
 port = {port}
 
 [storage]
-path = {path}
+path = "state"
 
 [train]
 # A tenth of the default: the first release is there within a minute, and not quite as good.

@@ -25,12 +25,15 @@ from nearline.schema.query import Query
 from nearline.schema.served import Explanation, Served, ServedItem
 from nearline.serving.metrics import Metrics
 from nearline.serving.recommender import Recommender
+from nearline.serving.replies import Releases
 from nearline.serving.similar import Similar, similar_items
 from nearline.serving.user_view import user_view
+from nearline.serving.why import Why, why
 from nearline.serving.worker import Worker
 from nearline.stores.archive import trim_archived
 from nearline.stores.catalog import DELETED
-from nearline.stores.releases import Release
+from nearline.stores.recent import RecentUser, recent_users
+from nearline.stores.releases import Manifest, Release
 from nearline.stream.local import LocalStream, expiry
 from nearline.stream.writer import Writer
 
@@ -229,6 +232,31 @@ class Engine:
         for item in served.items:
             self._covered.add(item.item_id)
         return served
+
+    async def explain(self, query: Query, item_id: str) -> Why | None:
+        """Return why an item is in the list that a query gets, or why not; `None` where it never came."""
+        if self.catalog.slot(item_id) < 0:
+            return None
+        recommender = self.recommender
+        pipeline = recommender.pipeline
+        query = msgspec.structs.replace(query, debug=True, log=False)
+        run = await self._worker.submit(recommender.start(query), pipeline)
+        served, _ = recommender.finish(run, pipeline)
+        return why(run, pipeline, served, self.world, item_id)
+
+    async def releases(self) -> Releases:
+        """Return all releases, the newest first."""
+        store, in_service = self.tenant.releases, self.recommender.pipeline.release
+
+        def read() -> list[Manifest]:
+            return [store.manifest(version) for version in reversed(store.versions())]
+
+        return Releases(in_service, await asyncio.get_running_loop().run_in_executor(None, read))
+
+    async def recent_users(self, limit: int) -> list[RecentUser]:
+        """Return the users of the newest events, the latest first."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(None, recent_users, self._log, self.tenant.lake, limit)
 
     async def similar(self, item_id: str, query: Query, limit: int, diversity: float) -> list[Similar] | None:
         """Return items similar to one, `None` where it is unknown."""

@@ -128,6 +128,17 @@ def fused(ranks: F32) -> I32:
     return order
 
 
+def fusion_parts(ranks: F32) -> F32:
+    """Return each source's share of the reciprocal rank fusion that finds an item, rows of sum 1 (or 0), `[n, n_sources]`.
+
+    Args:
+        ranks: as for `fused`.
+    """
+    parts: F32 = ranks / (1.0 + 60.0 * ranks)
+    parts /= np.maximum(parts.sum(axis=1, keepdims=True), np.float32(1e-12))
+    return parts
+
+
 def head(ranks: F32, n: int) -> NDArray[np.int32]:
     """Return the `n` best places by reciprocal rank fusion, in their present order, `[n] int32`."""
     places = fused(ranks)[:n]

@@ -168,6 +168,8 @@ class Pipeline:
                         if step.core:
                             raise
                         self._note(run, step.name, error)
+                    if run.watch is not None and not run.abandoned:
+                        run.watch(step.name, run)
                     run.step_started = 0.0
                     if run.abandoned:
                         return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -50,6 +51,7 @@ class Run:
         missing: names of components that failed or were late.
         times: seconds by stage.
         exact: whether no event was folded while features were read.
+        watch: told after each step that was taken, by the thread that took it; `None` for nobody.
     """
 
     query: Query
@@ -77,6 +79,7 @@ class Run:
     missing: list[str] = field(default_factory=list)
     times: dict[str, float] = field(default_factory=dict)
     trace: dict[str, Any] = field(default_factory=dict)
+    watch: Callable[[str, Run], None] | None = None
 
     def fork(self) -> Run:
         """Return a copy that goes on elsewhere, and abandon this one: its thread stops after the step under way."""
@@ -107,6 +110,7 @@ class Run:
             missing=list(self.missing),
             times=dict(self.times),
             trace=dict(self.trace),
+            watch=self.watch,
         )
 
     def elapsed(self) -> float:

@@ -19,6 +19,7 @@ class Query(msgspec.Struct, frozen=True):
         cart: items in the visitor's cart, the newest last.
         location: where the visitor is, as the application names places (such as a country code).
         limits: whether stage budgets apply (evaluation turns them off).
+        explain: whether each item says which sources found it, and how much each did.
         log: whether the list leaves an impression (debug and evaluation leave none).
     """
 
@@ -36,6 +37,7 @@ class Query(msgspec.Struct, frozen=True):
     location: str = ""
     variant: str = ""
     debug: bool = False
+    explain: bool = False
     limits: bool = True
     log: bool = True
     rules: bool = True

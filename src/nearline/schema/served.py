@@ -23,11 +23,20 @@ SERVED_FROM = {
 
 
 class Explanation(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Why an item is in the list; `source_item_id` is the item that led to it."""
+    """Why an item is in the list.
+
+    Attributes:
+        type: what kind of reason it is.
+        reason: in the visitor's language.
+        source_item_id: the item that led to it, where one did.
+        retrieval_shares: where the query asked for it, how much each source did to find the item: its part of the
+            reciprocal rank fusion, 1 / (60 + rank), of a sum of 1. It says who found it, not what a ranker made of it.
+    """
 
     type: str
     reason: str
     source_item_id: str = ""
+    retrieval_shares: dict[str, float] = msgspec.field(default_factory=dict)
 
 
 class ServedItem(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -31,15 +31,17 @@ from nearline.serving.logs import REQUEST_ID
 from nearline.serving.metrics import Metrics
 from nearline.serving.problems import UNFORESEEN, ProblemError, problem_of
 from nearline.serving.routes_events import EventRoutes
+from nearline.serving.routes_insight import InsightRoutes
 from nearline.serving.routes_items import ItemRoutes
 from nearline.serving.routes_lists import ListRoutes
 from nearline.serving.routes_ops import OpsRoutes
+from nearline.serving.routes_page import FILE, PAGE, PageRoutes
 from nearline.serving.routes_users import UserRoutes
 
 ASGIApp = Callable[[Scope, Receive, Send], Any]
 Lifespan = Callable[[Any], AbstractAsyncContextManager[None]]
 
-OPEN = frozenset(("/healthz", "/readyz"))
+OPEN = frozenset(("/healthz", "/readyz", PAGE, FILE))
 """Paths that never ask for a key."""
 _log = logging.getLogger(__name__)
 _GIVEN_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}").fullmatch
@@ -87,6 +89,8 @@ class Api:
             **ListRoutes(engine).table(),
             **ItemRoutes(engine).table(),
             **UserRoutes(engine).table(),
+            **InsightRoutes(engine).table(),
+            **PageRoutes(engine).table(),
             **OpsRoutes(engine, metrics).table(),
         }
         self.endpoints = {(method, plain(path)) for path, handlers in table.items() for method in handlers}

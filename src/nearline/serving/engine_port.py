@@ -13,7 +13,10 @@ from nearline.schema.event import Record
 from nearline.schema.item import Item
 from nearline.schema.query import Query
 from nearline.schema.served import Served, ServedItem
+from nearline.serving.replies import Releases
+from nearline.serving.why import Why
 from nearline.stores.catalog import Catalog
+from nearline.stores.recent import RecentUser
 
 
 class EnginePort(Protocol):
@@ -72,6 +75,18 @@ class EnginePort(Protocol):
             query: who asks.
             after: request_id of an earlier list; what it and its own predecessors showed is left out.
         """
+        ...
+
+    async def explain(self, query: Query, item_id: str) -> Why | None:
+        """Return why an item is in the list that a query gets, or why not; `None` where it never came."""
+        ...
+
+    async def releases(self) -> Releases:
+        """Return all releases."""
+        ...
+
+    async def recent_users(self, limit: int) -> list[RecentUser]:
+        """Return the users of the newest events, the latest first."""
         ...
 
     async def similar(self, item_id: str, query: Query, limit: int, diversity: float) -> Sequence[SimilarItem] | None:

@@ -13,18 +13,30 @@ from nearline.schema.event import DEVICES, EventIn
 from nearline.schema.item import Item, ItemIn
 from nearline.schema.served import SERVED_FROM, Served
 from nearline.serving.bodies import LONGEST_ID, MOST
-from nearline.serving.openapi_routes import ROUTES, Route
+from nearline.serving.openapi_routes import PAGE_TAG, ROUTES, Route
 from nearline.serving.plain_events import MOST_DWELL, MOST_POSITION, MOST_PRICE, MOST_RATING
 from nearline.serving.problems import ProblemBody
-from nearline.serving.replies import EventsTaken, Health, ItemsTaken, ItemTaken, Similar, Trending, UserErased
+from nearline.serving.replies import (
+    Application,
+    EventsTaken,
+    Health,
+    ItemsTaken,
+    ItemTaken,
+    Releases,
+    Similar,
+    Trending,
+    UserErased,
+    Users,
+)
 from nearline.serving.validate import LONGEST_QUERY
 from nearline.serving.validate_items import LONGEST, LONGEST_TAG, MOST_TAGS
+from nearline.serving.why import Why
 from nearline.stores.catalog import Metadata
 
 Json = dict[str, Any]
 _STRUCTS = (
     EventIn, EventsTaken, ItemIn, Item, ItemTaken, ItemsTaken, Served, Similar, Trending, UserErased, Health,
-    ProblemBody, Metadata,
+    ProblemBody, Metadata, Application, Releases, Users, Why,
 )  # fmt: skip
 _ID: Json = {"type": "string", "maxLength": LONGEST_ID, "pattern": "^[^\\u0000]*$"}
 _ID_OR_NUMBER: Json = {"anyOf": [_ID, {"type": "integer"}]}
@@ -57,6 +69,8 @@ def document(app: App, settings: Settings) -> Json:
     _refine(schemas, app)
     paths: Json = {}
     for route in ROUTES:
+        if route.tag == PAGE_TAG and not settings.server.page:
+            continue
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, bool(settings.server.api_key))
     described: Json = {
         "openapi": "3.1.0",

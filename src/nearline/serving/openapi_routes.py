@@ -11,10 +11,13 @@ from nearline.schema.event import DEVICES
 from nearline.schema.query import SURFACES
 from nearline.serving.bodies import LONGEST_ID
 from nearline.serving.params import LOCALE
+from nearline.serving.routes_insight import DEFAULT_USERS, MOST_USERS
 from nearline.serving.routes_lists import DEFAULT_SIZE, MOST_SIZE
 
 Json = dict[str, Any]
 _JSON = "application/json"
+PAGE_TAG = "Page"
+"""Of what is there only where `[server] page` is on."""
 
 
 class Route(Struct, frozen=True):
@@ -43,6 +46,10 @@ def _param(name: str, schema: Json, description: str) -> Json:
     return {"name": name, "in": "query", "schema": schema, "description": description}
 
 
+def _required(parameter: Json) -> Json:
+    return {**parameter, "required": True}
+
+
 def _in_path(name: str) -> Json:
     pattern = r"^[^\u0000?#]+$"
     schema = {"type": "string", "minLength": 1, "maxLength": LONGEST_ID, "pattern": pattern}
@@ -58,6 +65,32 @@ _TEXT: Json = {"type": "string", "maxLength": LONGEST_ID, "pattern": r"^[^\u0000
 _USER = _param("user_id", _TEXT, "Who asks.")
 _SESSION = _param("session_id", _TEXT, "The visit; alone, for an anonymous visitor.")
 _ITEM, _USER_ID = _in_path("item_id"), _in_path("user_id")
+
+_VISIT = (
+    _USER,
+    _SESSION,
+    _param(
+        "context",
+        {"type": "string", "enum": list(SURFACES), "default": "homepage"},
+        "Where it is shown.",
+    ),
+    _size("page_size", "Items wanted."),
+    _size("num_results", "Another name of page_size; give one of them."),
+    _param(
+        "exclude",
+        {"type": "array", "items": {**_TEXT, "minLength": 1}},
+        "Items that must not be in it: separated by commas, or repeated.",
+    ),
+    _param(
+        "cart",
+        {"type": "array", "items": {**_TEXT, "minLength": 1}},
+        "Items in the cart, the newest last: separated by commas, or repeated.",
+    ),
+    _param("location", _TEXT, "Where the visitor is, as the application names places."),
+    _param("device", {"type": "string", "enum": [d for d in DEVICES if d]}, "What it is shown on."),
+    _param("locale", {"type": "string", "pattern": LOCALE, "maxLength": 44}, "Language tag."),
+)
+"""What says who asks, where and for how much."""
 
 ROUTES: tuple[Route, ...] = (
     Route(
@@ -78,37 +111,35 @@ ROUTES: tuple[Route, ...] = (
         "A list for a user or an anonymous session",
         {"200": ("The list.", _JSON, "Served")},
         (
-            _USER,
-            _SESSION,
-            _param(
-                "context",
-                {"type": "string", "enum": list(SURFACES), "default": "homepage"},
-                "Where it is shown.",
-            ),
-            _size("page_size", "Items wanted."),
-            _size("num_results", "Another name of page_size; give one of them."),
-            _param(
-                "exclude",
-                {"type": "array", "items": {**_TEXT, "minLength": 1}},
-                "Items that must not be in it: separated by commas, or repeated.",
-            ),
+            *_VISIT,
             _param("item_id", _TEXT, "The item that the page is about."),
-            _param(
-                "cart",
-                {"type": "array", "items": {**_TEXT, "minLength": 1}},
-                "Items in the cart, the newest last: separated by commas, or repeated.",
-            ),
-            _param("location", _TEXT, "Where the visitor is, as the application names places."),
-            _param("device", {"type": "string", "enum": [d for d in DEVICES if d]}, "What it is shown on."),
-            _param("locale", {"type": "string", "pattern": LOCALE, "maxLength": 44}, "Language tag."),
             _param(
                 "debug",
                 {"type": "boolean", "default": False},
                 "Add the trace; such a list leaves no impression.",
             ),
+            _param(
+                "explain",
+                {"type": "boolean", "default": False},
+                "Add to each explanation how much each source did to find the item.",
+            ),
             _param("after", _TEXT, "request_id of the list before: continue without repeats."),
         ),
         errors=("422",),
+    ),
+    Route(
+        "GET",
+        "/v1/explain",
+        "get_explanation",
+        "Lists",
+        "Why an item is in the list that the same parameters get, or why not",
+        {"200": ("What each stage did with it.", _JSON, "Why")},
+        (
+            *_VISIT,
+            _required(_param("item_id", {**_TEXT, "minLength": 1}, "The item asked about.")),
+            _param("page_item_id", _TEXT, "The item that the page is about."),
+        ),
+        errors=("404", "422"),
     ),
     Route(
         "GET",
@@ -153,6 +184,16 @@ ROUTES: tuple[Route, ...] = (
         body=("ItemIn", "items"),
     ),
     Route(
+        "GET",
+        "/v1/items/{item_id}",
+        "get_item",
+        "Items",
+        "An item as it is registered",
+        {"200": ("The item.", _JSON, "Item")},
+        (_ITEM,),
+        errors=("404", "422"),
+    ),
+    Route(
         "PUT",
         "/v1/items/{item_id}",
         "put_item",
@@ -186,6 +227,22 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         "GET",
+        "/v1/users",
+        "get_users",
+        "Users",
+        "The users of the newest events",
+        {"200": ("The latest first.", _JSON, "Users")},
+        (
+            _param(
+                "limit",
+                {"type": "integer", "minimum": 1, "maximum": MOST_USERS, "default": DEFAULT_USERS},
+                "Users wanted.",
+            ),
+        ),
+        errors=("422",),
+    ),
+    Route(
+        "GET",
         "/v1/users/{user_id}",
         "get_user",
         "Users",
@@ -203,6 +260,22 @@ ROUTES: tuple[Route, ...] = (
         {"200": ("Gone from state and lists.", _JSON, "UserErased")},
         (_USER_ID,),
         errors=("404", "422"),
+    ),
+    Route(
+        "GET",
+        "/v1/application",
+        "get_application",
+        "Operation",
+        "What the application declares",
+        {"200": ("Its event types and surfaces.", _JSON, "Application")},
+    ),
+    Route(
+        "GET",
+        "/v1/releases",
+        "get_releases",
+        "Operation",
+        "All releases, with their metrics and gates",
+        {"200": ("The newest first.", _JSON, "Releases")},
     ),
     Route(
         "GET",
@@ -246,6 +319,26 @@ ROUTES: tuple[Route, ...] = (
         "Operation",
         "This description as a page",
         {"200": ("HTML.", "text/html; charset=utf-8", {"type": "string"})},
+    ),
+    Route(
+        "GET",
+        "/",
+        "get_page",
+        PAGE_TAG,
+        "A page to look at it all",
+        {"200": ("HTML.", "text/html; charset=utf-8", {"type": "string"})},
+        open=True,
+    ),
+    Route(
+        "GET",
+        "/page/{name}",
+        "get_page_file",
+        PAGE_TAG,
+        "A file of the page",
+        {"200": ("Script, style or picture.", "text/javascript; charset=utf-8", {"type": "string"})},
+        (_in_path("name"),),
+        errors=("404",),
+        open=True,
     ),
 )
 """All of them; a test compares with what the application serves."""

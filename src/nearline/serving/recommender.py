@@ -10,12 +10,17 @@ import msgspec
 import numpy as np
 
 from nearline.app.tenant import Tenant
+from nearline.pipeline.ordering import fusion_parts
 from nearline.pipeline.pipeline import Pipeline
 from nearline.pipeline.run import Run
+from nearline.pipeline.tracing import Tracer
+from nearline.schema.candidates import F32
+from nearline.schema.components import Source, UserState
 from nearline.schema.event import Record
 from nearline.schema.query import Query
 from nearline.schema.served import Explanation, Impression, Served, ServedItem
 from nearline.serving.fallback import Fallback
+from nearline.serving.wording import Saying, Wording, roles_of
 from nearline.stores.world import OnlineWorld
 
 IMPRESSION = "$impression"
@@ -34,10 +39,11 @@ class Recommender:
     def __init__(self, tenant: Tenant, world: OnlineWorld, pipeline: Pipeline) -> None:
         self.tenant, self.world, self.pipeline = tenant, world, pipeline
         self.fallback = Fallback(world, pipeline.filters)
+        self._wording = Wording(tenant.app)
 
     def start(self, query: Query) -> Run:
         """Return a new run."""
-        return Run(query, len(self.pipeline.sources))
+        return Run(query, len(self.pipeline.sources), watch=Tracer() if query.debug else None)
 
     def finish(self, run: Run, pipeline: Pipeline) -> tuple[Served, Record | None]:
         """Return the list and the impression to log (`None` for debug and evaluation calls)."""
@@ -56,12 +62,17 @@ class Recommender:
         because = ranked.candidates.because[:n].tolist()
         names = pipeline.sources
         sources = [_FALLBACK] * n if fell_back else [names[s] for s in ranked.candidates.source[:n].tolist()]
+        # An item is no reason for itself.
+        led = [cause if cause != slot else -1 for cause, slot in zip(because, slots, strict=True)]
+        reasons = self._explain(sources, led, user, query.locale)
+        if query.explain or query.debug:
+            reasons = _shared(reasons, ranked.candidates.ranks[:n], names)
         items = [
             ServedItem(
                 ids[i],
                 i + 1,
                 scores[i],
-                self._explain(sources[i], because[i]),
+                reasons[i],
                 catalog.fragments[slots[i]],
                 sources[i].name,
             )
@@ -118,13 +129,17 @@ class Recommender:
         )
         return served, record
 
-    def _explain(self, source: Any, because: int) -> Explanation:
-        catalog = self.world.catalog
-        if because < 0 or not (source_id := catalog.ids[because]):
-            return Explanation(source.reason, source.template if "{" not in source.template else "Picked for you")
-        item = catalog.items.get(source_id)
-        title = item.title if item is not None and item.title else source_id
-        return Explanation(source.reason, source.template.replace("{title}", title), source_id)
+    def _explain(self, sources: Sequence[Saying], because: Sequence[int], user: UserState, locale: str) -> list[Explanation]:
+        """Return why each item is there: its source's words, with the item that led there and what the visitor did with it."""
+        catalog, words = self.world.catalog, self._wording.of(locale)
+        led: dict[int, tuple[int, str, str]] = {-1: (0, "", "")}
+        keys = {slot: int(catalog.columns.key[slot]) for slot in set(because) if slot >= 0 and catalog.ids[slot]}
+        roles = roles_of(user.rows, set(keys.values()))
+        for slot, key in keys.items():
+            item_id = catalog.ids[slot]
+            item = catalog.items.get(item_id)
+            led[slot] = roles.get(key, 0), item_id, item.title if item is not None and item.title else item_id
+        return [words.explain(source, *led.get(slot, led[-1])) for source, slot in zip(sources, because, strict=True)]
 
     def _trace(self, run: Run, pipeline: Pipeline, slots: Sequence[int]) -> dict[str, Any]:
         ids = self.world.catalog.ids
@@ -132,6 +147,12 @@ class Recommender:
         trace["filters"] = {name: [ids[slot] for slot in gone.tolist()] for name, gone in run.trace.get("filters", {}).items()}
         trace["candidates"] = 0 if run.candidates is None else len(run.candidates)
         trace["milliseconds"] = {stage: round(seconds * 1e3, 3) for stage, seconds in run.times.items()}
+        if isinstance(run.watch, Tracer):
+            left = {snapshot.step: len(snapshot.items) for snapshot in run.watch.snapshots}
+            trace["steps"] = [
+                {"step": step, "milliseconds": round(seconds * 1e3, 3), "left": left.get(step)}
+                for step, seconds in run.watch.seconds.items()
+            ]
         if run.matrix is not None:
             names = pipeline.features.names
             trace["features"] = {
@@ -139,6 +160,17 @@ class Recommender:
                 for slot, column in zip(slots, run.matrix[:, : len(slots)].T, strict=True)
             }
         return trace
+
+
+def _shared(reasons: Sequence[Explanation], ranks: F32, sources: Sequence[Source]) -> list[Explanation]:
+    """Return the reasons with each source's part of the reciprocal rank fusion, `ranks` as in `Candidates`."""
+    parts = fusion_parts(ranks)
+    return [
+        msgspec.structs.replace(
+            reason, retrieval_shares={sources[s].name: round(float(row[s]), 4) for s in np.flatnonzero(row).tolist()}
+        )
+        for reason, row in zip(reasons, parts, strict=True)
+    ]
 
 
 class _FallbackSource:

@@ -10,6 +10,8 @@ import msgspec
 from nearline.schema.item import Item
 from nearline.schema.served import ServedItem
 from nearline.serving.bodies import Rejection
+from nearline.stores.recent import RecentUser
+from nearline.stores.releases import Manifest
 
 
 class EventsTaken(msgspec.Struct, frozen=True):
@@ -70,3 +72,35 @@ class Health(msgspec.Struct, frozen=True):
     """`status` is "ok" or "ready"."""
 
     status: str
+
+
+class EventKind(msgspec.Struct, frozen=True):
+    """An event type that the application declares."""
+
+    name: str
+    role: str
+    weight: float
+    outcome: bool
+
+
+class Application(msgspec.Struct, frozen=True):
+    """What the application declares; `items` is how many are registered now."""
+
+    name: str
+    version: str
+    events: list[EventKind]
+    surfaces: list[str]
+    items: int
+
+
+class Releases(msgspec.Struct, frozen=True):
+    """All releases, the newest first; `in_service` is the one that answers here, "" before the first."""
+
+    in_service: str
+    releases: list[Manifest]
+
+
+class Users(msgspec.Struct, frozen=True):
+    """The users of the newest events, the latest first."""
+
+    users: list[RecentUser]

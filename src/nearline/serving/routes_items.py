@@ -27,7 +27,7 @@ class ItemRoutes:
 
     def table(self) -> Table:
         """Return the handlers."""
-        one: dict[str, Handler] = {"PUT": self.put, "PATCH": self.patch, "DELETE": self.delete}
+        one: dict[str, Handler] = {"GET": self.get, "PUT": self.put, "PATCH": self.patch, "DELETE": self.delete}
         return {"/v1/items": {"POST": self.post}, "/v1/items/{item_id:path}": one}
 
     async def post(self, call: Call) -> Reply:
@@ -37,6 +37,14 @@ class ItemRoutes:
             raise ProblemError(422, "every item is wrong; see rejected", rejected=batch.rejected)
         offset = await self._write(self._engine.put_items(batch.items))
         return json_reply(ItemsTaken(len(batch.items), batch.item_ids, batch.rejected, offset))
+
+    async def get(self, call: Call) -> Reply:
+        """Answer with one as it is registered."""
+        item_id = _id(call)
+        item = self._engine.catalog.items.get(item_id)
+        if item is None:
+            raise not_found("item", "item_id", item_id)
+        return json_reply(item)
 
     async def put(self, call: Call) -> Reply:
         """Register or replace one."""

@@ -28,11 +28,13 @@ RECOMMENDATIONS = frozenset(
         "cart",
         "location",
         "debug",
+        "explain",
         "after",
     ]
 )
 MEASURING = RECOMMENDATIONS | {"now", "rules"}
 """What the endpoint also has where `[evaluation] mode` is on."""
+EXPLAIN = (RECOMMENDATIONS - {"after", "debug", "explain"}) | {"page_item_id"}
 SIMILAR = frozenset(("user_id", "session_id", "limit", "diversity"))
 TRENDING = frozenset(("limit", "category"))
 
@@ -49,6 +51,7 @@ class ListRoutes:
         return {
             "/v1/recommendations": {"GET": self.recommendations},
             "/v1/items/{item_id:path}/similar": {"GET": self.similar},
+            "/v1/explain": {"GET": self.explain},
             "/v1/trending": {"GET": self.trending},
         }
 
@@ -58,6 +61,18 @@ class ListRoutes:
         query, after = self._query(Params(call.scope["query_string"], known))
         served = await self._engine.recommend(query, after)
         return json_reply(served, request_id=served.request_id)
+
+    async def explain(self, call: Call) -> Reply:
+        """Answer why an item is in the list that the same parameters get, or why not."""
+        params = Params(call.scope["query_string"], EXPLAIN)
+        item_id = params.text("item_id")
+        if not item_id:
+            raise NearlineError("item_id", "", "say which item is asked about; the page's own item is page_item_id")
+        query, _ = self._query(params, "page_item_id")
+        found = await self._engine.explain(query, item_id)
+        if found is None:
+            raise not_found("item", "item_id", item_id)
+        return json_reply(found)
 
     async def similar(self, call: Call) -> Reply:
         """Answer with items similar to one."""
@@ -86,7 +101,7 @@ class ListRoutes:
         limit = params.whole("limit", DEFAULT_SIZE, 1, MOST_SIZE)
         return json_reply(Trending(await self._engine.trending(limit, params.text("category"))))
 
-    def _query(self, params: Params) -> tuple[Query, str]:
+    def _query(self, params: Params, item: str = "item_id") -> tuple[Query, str]:
         user_id, session_id = params.text("user_id"), params.text("session_id")
         if not user_id and not session_id:
             raise NearlineError("user_id", "", "say for whom: give user_id, or session_id for an anonymous visitor")
@@ -105,13 +120,14 @@ class ListRoutes:
             session_id=session_id,
             surface=params.choice("context", SURFACES, "homepage"),
             page_size=size,
-            item_id=params.text("item_id"),
+            item_id=params.text(item),
             exclude=params.ids("exclude"),
             cart=params.ids("cart"),
             location=params.text("location"),
             device=params.choice("device", DEVICES, ""),
             locale=params.locale("locale"),
             debug=debug,
+            explain=params.flag("explain"),
             log=not debug and not measuring,
             limits=not measuring,
             rules=params.flag("rules", True) if measuring else True,

@@ -15,7 +15,7 @@ class NextItemSource(CovisitSource):
     """
 
     name = "next_item"
-    reason: ClassVar[str] = "because_you_viewed"
+    reason: ClassVar[str] = "right_after"
     template: ClassVar[str] = "Right after {title}"
 
     def __init__(self, quota: int = 60) -> None:
