@@ -88,6 +88,12 @@ class Oracle:
             | affinity(long)
             | time_since(long, now)
             | user_totals(long)
+            | price_bands(long)
+            | ignored(long)
+            | category_counts(long)
+            | numbers(long, now)
+            | top_items(long)
+            | first_items(long)
             | self.item_columns(now // MINUTE * MINUTE)
         )
 
@@ -136,6 +142,7 @@ class Oracle:
             "item_conversions": total(Role.CONVERSION),
             "item_ratings": rated,
             "item_rating": lambda card: mean([e.rating / 100 for e in of(card) if e.rating > 0]),
+            "item_visitors": lambda card: len({e.user for e in touches(of(card)) if e.user}),
             "item_idle_hours": lambda card: max(0, now - max(e.ts for e in of(card))) / HOUR if of(card) else NAN,
         }
 
@@ -239,4 +246,78 @@ def user_totals(long: Sequence[Raw]) -> dict[str, Column]:
     return {
         "user_rating": same(mean([e.rating / 100 for e in long if e.rating > 0])),
         "user_value": same(mean([e.value / 1000 for e in long if e.value])),
+    }
+
+
+def price_bands(long: Sequence[Raw]) -> dict[str, Column]:
+    """Bands that begin at 1, 2, 5, 10, ... 50,000."""
+    edges = [step * 10**power for power in range(5) for step in (1, 2, 5)]
+
+    def band(price: float) -> int:
+        return sum(price >= edge for edge in edges)
+
+    chosen = [band(e.price / 1000) for e in touches(long) if e.price > 0 and e.weight > 0]
+    return {
+        "price_band_share": lambda card: (
+            NAN if card.price != card.price else mean([float(b == band(card.price)) for b in chosen])
+        ),
+        "price_band_gap": lambda card: NAN if card.price != card.price else band(card.price) - mean(chosen),
+    }
+
+
+def ignored(long: Sequence[Raw]) -> dict[str, Column]:
+    """The last sixteen items seen, and how often since they were touched."""
+    times: dict[int, int] = {}
+    for e in long:
+        if e.item and e.role != Role.SEARCH:
+            count = times.pop(e.item, 0)
+            if e.role == Role.EXPOSURE:
+                times[e.item] = min(255, count + 1)
+            if len(times) > 16:
+                times.pop(next(iter(times)))
+    return {"ignored_times": lambda card: times.get(card.key, 0)}
+
+
+def category_counts(long: Sequence[Raw]) -> dict[str, Column]:
+    """Counts in the last eight categories."""
+    counts: dict[int, Counter[int]] = {}
+    for e in touches(long):
+        if e.category:
+            counts[e.category] = counts.pop(e.category, Counter())
+            counts[e.category][e.role] += 1
+            if len(counts) > 8:
+                counts.pop(next(iter(counts)))
+    roles = {"clicks": Role.CLICK, "intents": Role.INTENT, "conversions": Role.CONVERSION}
+    return {
+        f"category_{name}": lambda card, role=role: counts.get(card.category, Counter())[role]  # type: ignore[misc]
+        for name, role in roles.items()
+    }
+
+
+def numbers(long: Sequence[Raw], now: int) -> dict[str, Column]:
+    """Seven whole days."""
+    values = [e.value / 1000 for e in in_window([e for e in long if e.value], DAY, 7, now)]
+    found = {"count": len(values), "sum": sum(values), "mean": mean(values)}
+    found |= {"least": min(values, default=NAN), "greatest": max(values, default=NAN)}
+    return {f"user_value_{name}_7d": same(value) for name, value in found.items()}
+
+
+def top_items(long: Sequence[Raw]) -> dict[str, Column]:
+    """Exact here: there are fewer than sixteen items."""
+    times = Counter(e.item for e in touches(long))
+    return {
+        "top_item_share": lambda card: times[card.key] / max(1, times.total()),
+        "top_item_rank": lambda card: 1 / (1 + sum(n > times[card.key] for n in times.values())) if times[card.key] else 0,
+    }
+
+
+def first_items(long: Sequence[Raw]) -> dict[str, Column]:
+    """The first five different ones."""
+    first: dict[int, int] = {}
+    for e in touches(long):
+        first.setdefault(e.item, e.category)
+    kept_ = dict(list(first.items())[:5])
+    return {
+        "first_item": lambda card: float(card.key in kept_),
+        "first_category_share": lambda card: sum(0 != c == card.category for c in kept_.values()) / max(1, len(kept_)),
     }
