@@ -12,7 +12,7 @@ from nearline.features.suppression import SuppressionLists
 from nearline.pipeline.discovery import discover
 from nearline.schema.clock import DAY, MINUTE
 from nearline.schema.components import FitData
-from nearline.schema.event import Events, empty_events
+from nearline.schema.event import Events, EventType, empty_events
 from nearline.schema.ids import key, key32
 from nearline.schema.item import Item
 from nearline.schema.query import Query
@@ -26,6 +26,9 @@ NOW = 1_700_000_000_000
 ITEMS = [
     Item(f"item-{n}", f"Item {n}", f"Shop > Aisle {n % 7}", f"brand-{n % 5}", 5.0 + n, (f"tag-{n % 3}",)) for n in range(120)
 ]
+
+SMALL: dict[str, dict[str, Any]] = {"item_item": {"least": 0}}
+"""Arguments of sources that by default want more than this catalogue."""
 
 
 def history(n: int = 4000, users: int = 60, seed: int = 3) -> Events:
@@ -45,13 +48,13 @@ def history(n: int = 4000, users: int = 60, seed: int = 3) -> Events:
     return events
 
 
-def made(kind: type[Any]) -> tuple[Any, OnlineWorld]:
+def made(kind: type[Any], events: Events | None = None) -> tuple[Any, OnlineWorld]:
     """A source fitted, fed and bound."""
-    source = kind()
+    source = kind(**SMALL.get(kind.name, {}))
     state = MemoryState(source.folds, [SuppressionLists(APP.kinds()), *source.state])
     world = OnlineWorld(state, Catalog(state))
     world.catalog.put(ITEMS)
-    events = history()
+    events = history() if events is None else events
     world.apply(events)
     arrays = source.fit(FitData(events, np.array([key(i.item_id) for i in ITEMS], np.uint64), NOW, 1))
     source.bind(world, arrays)
@@ -95,6 +98,70 @@ def test_bound_to_nothing_it_returns_nothing(name: str) -> None:
     world = OnlineWorld(state, Catalog(state))
     source.bind(world, {})
     assert len(source.fetch(Query(1, NOW), world.hydrate(1, NOW), 10).items) == 0
+
+
+def touched(steps: list[tuple[str, int, int]], app: App = APP, offset: int = 10_000) -> Events:
+    """Events of (user, number of the item, place of the event type), a second apart, the last one now."""
+    events, kinds = empty_events(len(steps)), app.kinds()
+    place = np.array([place for _, _, place in steps])
+    events["offset"] = offset + np.arange(len(steps))
+    events["ts"] = NOW - 1000 * np.arange(len(steps))[::-1]
+    events["user"] = [key(user) for user, _, _ in steps]
+    events["item"] = [key(ITEMS[item].item_id) for _, item, _ in steps]
+    events["category"] = [key32(ITEMS[item].category) for _, item, _ in steps]
+    events["kind"], events["role"], events["weight"] = place, kinds.role[place], kinds.weight[place]
+    return events
+
+
+def scores(source: Any, world: OnlineWorld, user: str) -> dict[int, float]:
+    """The scores of a visitor's list by the item's number."""
+    found = source.fetch(Query(key(user), NOW), world.hydrate(key(user), NOW), len(ITEMS))
+    number = {key(item.item_id): n for n, item in enumerate(ITEMS)}
+    return {number[int(k)]: float(s) for k, s in zip(world.columns.key[found.items], found.scores, strict=True)}
+
+
+WHATEVER_IS_DISLIKED = {
+    "trending": "counts what everyone does; one dislike is a drop in it",
+    "history": "holds the visitor's own items, not their like",
+}
+
+
+@pytest.mark.parametrize("name", sorted(SOURCES))
+def test_a_dislike_lowers_the_item_and_its_like(name: str) -> None:
+    source, world = made(SOURCES[name])
+    world.apply(touched([("someone", 10, 2), ("someone", 9, 2)]))
+    before = scores(source, world, "someone")
+    world.apply(touched([("someone", 9, 4)], offset=20_000))
+    after = scores(source, world, "someone")
+    if name in WHATEVER_IS_DISLIKED:
+        assert after.get(9, 0.0) <= before.get(9, 0.0)
+    else:
+        alike = [n for n in before if n % 7 == 9 % 7]
+        assert sum(after.get(n, 0.0) for n in alike) < 0.7 * sum(before[n] for n in alike)
+
+
+WEIGHTLESS = {
+    "als": "a weight is how sure it is that a visitor and an item belong together, which says nothing of two items",
+    "covisit": "counts steps from one item to the next, whatever they were",
+    "next_item": "as covisit, whose tables it reads",
+    "content": "compares attributes; events only say which items are compared with",
+    "history": "holds the visitor's own items by time",
+}
+
+
+@pytest.mark.parametrize("name", sorted(set(SOURCES) - set(WEIGHTLESS)))
+def test_a_purchase_weighs_what_the_application_says(name: str) -> None:
+    share: list[float] = []
+    for weight in (2, 20):
+        app = App(events=["view", "click", EventType("purchase", weight, "conversion", outcome=True)])
+        # As many bought 2 after 1 as clicked 3 after it; the others keep the catalogue going.
+        steps = [(f"buyer-{n}", item, place) for n in range(30) for item, place in ((1, 2), (2, 3))]
+        steps += [(f"clicker-{n}", item, 2) for n in range(30) for item in (1, 3)]
+        steps += [(f"other-{n}", (7 * n + 11 * m) % 100 + 10, 2) for n in range(60) for m in range(6)]
+        source, world = made(SOURCES[name], touched([*steps, ("someone", 1, 2)], app, 0))
+        found = scores(source, world, "someone")
+        share.append(found[2] / found[3])
+    assert share[1] > 1.02 * share[0]
 
 
 def test_co_visitation_follows_the_next_click() -> None:

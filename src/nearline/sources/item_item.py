@@ -1,0 +1,103 @@
+"""Item to item: items that the same visitors touched (Sarwar et al. 2001), for catalogues where EASE is too big."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from nearline.schema.candidates import I32
+from nearline.schema.errors import NearlineError
+from nearline.sources.ease import LARGEST
+from nearline.sources.neighbours import Histories, NeighbourSource
+
+SIMILARITIES = ("cosine", "bm25", "count")
+LONGEST = 500
+"""Events of one visitor that count, his last ones: pairs grow with the square of them."""
+
+
+class ItemItemSource(NeighbourSource):
+    """Items that the same visitors touched as the last ones, by cosine, BM25 or plain count.
+
+    Off where `next_ease` is fitted (up to 8,000 items), unless `least` says otherwise.
+
+    Args:
+        quota: candidates at most.
+        similarity: "cosine"; "bm25", which discounts what everybody touches; or "count" (k nearest by co-occurrence).
+        neighbours: how many each item keeps.
+        least: fitted only for catalogues with more touched items than this.
+        ask: how many of the last items to ask with.
+        decay: weight of each further one.
+
+    Raises:
+        NearlineError: there is no such similarity.
+    """
+
+    name = "item_item"
+    template: ClassVar[str] = "Others who liked {title} liked"
+
+    def __init__(
+        self,
+        quota: int = 200,
+        similarity: Literal["cosine", "bm25", "count"] = "bm25",
+        neighbours: int = 100,
+        least: int = LARGEST,
+        ask: int = 20,
+        decay: float = 0.8,
+    ) -> None:
+        if similarity not in SIMILARITIES:
+            raise NearlineError("ItemItemSource.similarity", similarity, f"use one of {', '.join(SIMILARITIES)}")
+        super().__init__(quota, ask, decay)
+        self.similarity, self.neighbours, self.least = similarity, neighbours, least
+
+    def learn(self, past: Histories, seed: int) -> tuple[I32, NDArray[np.float16]] | None:
+        """Return each item's nearest others; nothing for a catalogue that EASE covers."""
+        from implicit.nearest_neighbours import all_pairs_knn, bm25_weight, normalize
+
+        if len(past.keys) <= self.least:
+            return None
+        matrix = self._matrix(past)
+        if self.similarity == "cosine":
+            matrix = normalize(matrix.T).T
+        elif self.similarity == "bm25":
+            matrix = bm25_weight(matrix.T, 1.2, 0.75).T
+        nearest = all_pairs_knn(sparse.csr_matrix(matrix), self.neighbours + 1, show_progress=False, num_threads=2)
+        return _table(sparse.csr_matrix(nearest), self.neighbours)
+
+    def _matrix(self, past: Histories) -> sparse.csr_matrix:
+        """Return what each visitor's last events say of each item, roots of weights, `[n_users, n_items] float64`."""
+        lengths = np.diff(past.starts)
+        user = np.repeat(np.arange(len(lengths)), lengths)
+        last = past.starts[1:][user] - np.arange(len(user)) <= LONGEST
+        shape = (len(lengths), len(past.keys))
+        weights = np.sign(past.values) * past.values.astype(np.float64) ** 2
+        matrix = sparse.csr_matrix((weights[last], (user[last], past.items[last])), shape=shape)
+        matrix.sum_duplicates()
+        # A dislike that outweighs the likes leaves nothing for counting; for a cosine it points the other way.
+        matrix.data = np.sign(matrix.data) * np.sqrt(np.abs(matrix.data))
+        if self.similarity != "cosine":
+            matrix.data = np.maximum(matrix.data, 0.0)
+        matrix.eliminate_zeros()
+        return matrix
+
+
+def _table(similar: sparse.csr_matrix, most: int) -> tuple[I32, NDArray[np.float16]]:
+    """Return a sparse matrix's rows without their diagonal as a table; what is missing is the item itself, with weight 0."""
+    n = similar.shape[0]
+    rows = np.repeat(np.arange(n, dtype=np.int32), np.diff(similar.indptr))
+    columns, entries = similar.indices, similar.data.astype(np.float32)
+    order = np.lexsort((columns, -entries, rows))
+    order = order[columns[order] != rows[order]]
+    rows, columns, entries = rows[order], columns[order], entries[order]
+    counts = np.bincount(rows, minlength=n)
+    place = np.arange(len(rows)) - (np.cumsum(counts) - counts)[rows]
+    kept = place < most
+    rows, place = rows[kept], place[kept]
+    neighbours = np.repeat(np.arange(n, dtype=np.int32)[:, None], most, axis=1)
+    weights = np.zeros((n, most), np.float16)
+    # One scale for all, so that counts fit half a float; the order is what matters.
+    largest = max(float(entries.max(initial=0.0)), 1e-12)
+    neighbours[rows, place], weights[rows, place] = columns[kept], entries[kept] / largest
+    return neighbours, weights

@@ -1,0 +1,198 @@
+"""Neighbours learned in batch: a table of items with the items each speaks for, asked with the recent history."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nearline.features.history import HistoryFold
+from nearline.schema.candidates import F32, I32, NOTHING, Retrieved
+from nearline.schema.components import Arrays, FitData, Fold, Stateful, UserState, World
+from nearline.schema.event import Events, Role
+from nearline.schema.kernel import f4, i4, kernel
+from nearline.schema.query import Query
+from nearline.sources.asked import asked_items
+from nearline.sources.tally import ROWS, first, keys_of, room_for, scratch
+from nearline.sources.top import head
+
+MOST_ASKED = 255
+CHUNK = 1024
+"""Rows whose neighbours are chosen at a time."""
+
+
+class Histories(NamedTuple):
+    """Everyone's events, visitor by visitor, each in order of time.
+
+    Attributes:
+        keys: of the items that occur, `[n_items] uint64`.
+        starts: where each visitor's events begin, and the end, `[n_users + 1] int64`.
+        items: places in `keys`, `[n] int32`; no two equal ones in a row within a visitor.
+        values: signed roots of the events' weights, over the mean weight, `[n] float32`.
+    """
+
+    keys: NDArray[np.uint64]
+    starts: NDArray[np.int64]
+    items: I32
+    values: F32
+
+
+def histories(data: FitData) -> Histories:
+    """Return what each visitor touched, in order; touches of one item in a row are one, with their weights' sum.
+
+    The product of two values is a weight: what is counted by pairs is linear in what the application says.
+    """
+    events: Events = data.events
+    fine = (events["item"] != 0) & (events["weight"] != 0) & (events["role"] >= Role.VIEW) & (events["role"] <= Role.NEGATIVE)
+    fine &= np.isin(events["item"], data.items)
+    events = events[fine]
+    keys, places = np.unique(events["item"], return_inverse=True)
+    items: I32 = places.astype(np.int32)
+    users, user = np.unique(events["user"], return_inverse=True)
+    order = np.argsort(user, kind="stable")
+    user, items, weights = user[order], items[order], events["weight"][order].astype(np.float64)
+    if not len(items):
+        return Histories(keys, np.zeros(1, np.int64), items, np.empty(0, np.float32))
+    changes = np.concatenate(([True], (user[1:] != user[:-1]) | (items[1:] != items[:-1])))
+    begin = np.flatnonzero(changes)
+    user, items, weights = user[begin], items[begin], np.add.reduceat(weights, begin)
+    values = np.sign(weights) * np.sqrt(np.abs(weights) / max(1.0, float(np.abs(weights).mean())))
+    starts = np.concatenate(([0], np.cumsum(np.bincount(user, minlength=len(users))))).astype(np.int64)
+    return Histories(keys, starts, items, values.astype(np.float32))
+
+
+def strongest(table: F32, most: int) -> tuple[I32, NDArray[np.float16]]:
+    """Return the columns of each row's greatest entries by size, `[n, most] int32`, and the entries, `[n, most] float16`.
+
+    Args:
+        table: `[n, n] float32`.
+        most: how many a row keeps.
+    """
+    n = len(table)
+    most = min(most, n)
+    columns, entries = np.empty((n, most), np.int32), np.empty((n, most), np.float16)
+    for begin in range(0, n, CHUNK):
+        rows = table[begin : begin + CHUNK]
+        kept = np.argpartition(np.abs(rows), n - most, axis=1)[:, n - most :]
+        columns[begin : begin + CHUNK] = kept
+        entries[begin : begin + CHUNK] = np.take_along_axis(rows, kept, axis=1)
+    return columns, entries
+
+
+@kernel(i4[::1], f4[::1], i4[::1], i4[:, ::1], f4[:, ::1], i4[::1], i4[::1], i4[::1], f4[::1], i4[::1])
+def _ask(
+    recent: I32,
+    decay: F32,
+    row_of: I32,
+    neighbours: I32,
+    weights: F32,
+    slots: I32,
+    memory: I32,
+    items: I32,
+    scores: F32,
+    because: I32,
+) -> int:
+    """Sum what the recent items say of each item, write the best, best first; return how many."""
+    n, room = len(slots), len(memory) // ROWS
+    total = memory[9 * room : 9 * room + n].view(np.float32)
+    total[:] = 0.0
+    most, reason = np.zeros(n, np.float32), np.zeros(n, np.uint8)
+    for j in range(len(recent)):
+        row = row_of[recent[j]] if recent[j] < len(row_of) else np.int32(-1)
+        if row < 0:
+            continue
+        for place in range(neighbours.shape[1]):
+            other, part = neighbours[row, place], decay[j] * weights[row, place]
+            total[other] += part
+            if part > most[other]:
+                most[other], reason[other] = part, j
+    for row in range(n):
+        if slots[row] < 0:
+            total[row] = 0.0
+    keys, spare = keys_of(memory)
+    found, count = head(total, len(items), keys, spare)
+    for j in range(count):
+        row = found[j] & np.uint64(0xFFFFFFFF)
+        items[j], scores[j], because[j] = slots[row], total[row], recent[reason[row]]
+    return int(count)
+
+
+class NeighbourSource(ABC):
+    """A source whose release is a table of neighbours; what differs is how `learn` comes to it.
+
+    Args:
+        quota: candidates at most.
+        ask: how many of the last items to ask with, at most 255.
+        decay: weight of each further one.
+    """
+
+    name: str
+    reason: ClassVar[str] = "because_you_viewed"
+    template: ClassVar[str] = "Because you viewed {title}"
+    time_based = False
+
+    def __init__(self, quota: int, ask: int, decay: float) -> None:
+        self.quota, self.ask = quota, min(ask, MOST_ASKED)
+        self.state: tuple[Stateful, ...] = ()
+        self.folds: tuple[Fold, ...] = (HistoryFold(),)
+        self._decay = (decay ** np.arange(self.ask)).astype(np.float32)
+
+    @abstractmethod
+    def learn(self, past: Histories, seed: int) -> tuple[I32, NDArray[np.float16]] | None:
+        """Return each item's neighbours, places `[n, k] int32`, and what it says of them, `[n, k] float16`; or nothing."""
+
+    def fit(self, data: FitData) -> Arrays:
+        """Return `keys [n] uint64`, `neighbours [n, k] int32` and `weights [n, k] float16`; `{}` for too little."""
+        past = histories(data)
+        if len(past.keys) < 2 or len(past.starts) < 2:
+            return {}
+        found = self.learn(past, data.seed)
+        return {} if found is None else {"keys": past.keys, "neighbours": found[0], "weights": found[1]}
+
+    def bind(self, world: World, arrays: Arrays) -> None:
+        """Take the table, and the rows of this process's items."""
+        self._world = world
+        self._fitted = bool(arrays)
+        if self._fitted:
+            self._keys: NDArray[np.uint64] = arrays["keys"]
+            self._neighbours = np.ascontiguousarray(arrays["neighbours"], np.int32)
+            self._weights = np.ascontiguousarray(arrays["weights"], np.float32)
+            self._map()
+
+    def _map(self) -> None:
+        """Match the release's rows with this process's slots."""
+        n = self._world.n_items
+        slots = self._world.item_slots(self._keys)
+        known = slots >= 0
+        row_of = np.full(n, -1, np.int32)
+        row_of[slots[known]] = np.flatnonzero(known)
+        # One assignment; a row without a slot is looked for again when items have come.
+        self._mapped = row_of, slots, n if not known.all() else None
+
+    def fetch(self, query: Query, user: UserState, limit: int) -> Retrieved:
+        """Return the items that the last ones, and the page's, speak for."""
+        if not self._fitted:
+            return NOTHING
+        n = self._world.n_items
+        if self._mapped[2] not in (None, n):
+            self._map()
+        row_of, slots, _ = self._mapped
+        recent = asked_items(query, user, self._world, self.ask)
+        if len(recent) == 0:
+            return NOTHING
+        found = room_for(limit, len(slots))
+        count = _ask(
+            recent,
+            self._decay,
+            row_of,
+            self._neighbours,
+            self._weights,
+            slots,
+            scratch(max(n, len(slots))),
+            found.items,
+            found.scores,
+            found.because,
+        )
+        return first(found, count)
