@@ -44,6 +44,8 @@ PARTS = (
         for data in ("ml-100k", "movietweetings-100k", "taobao-100k")
         for part in (Part(data, "B"), Part(data, "C"), Part(data, "C", ("--frozen",)))
     ),
+    *(Part("taobao-100k", "C", options) for options in (("--repeats",), ("--repeats", "--frozen"))),
+    *(Part("yoochoose-100k", "C", options) for options in ((), ("--frozen",), ("--repeats",))),
     Part("ml-1m", "A"),
     Part("ml-1m", "A", ("--rules", "off")),
 )

@@ -52,6 +52,7 @@ def evaluate(
     frozen: Annotated[bool, typer.Option("--frozen", help="C: stream nothing in after the split.")] = False,
     offline: Annotated[bool, typer.Option("--offline", help="No server: the same engine in this process.")] = False,
     users: Annotated[int, typer.Option(help="Ask about so many users only, drawn by seed; 0: all.", min=0)] = 0,
+    repeats: Annotated[bool, typer.Option("--repeats", help="C: what a user has had may be listed again.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     keep: Annotated[Path | None, typer.Option(help="Keep the tenant in this folder, which must be new.")] = None,
     config: Config = None,
@@ -66,6 +67,7 @@ def evaluate(
         frozen,
         offline,
         users,
+        repeats=repeats,
     )
     if keep is not None and keep.exists() and any(keep.iterdir()):
         raise NearlineError("--keep", str(keep), "choose a folder that is new or empty")

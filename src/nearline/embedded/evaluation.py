@@ -54,6 +54,7 @@ class Plan:
         frozen: nothing is revealed after the split (protocol C).
         offline: the engine in this process instead of a server.
         users: ask about so many users only, drawn by `seed`; 0 for all.
+        repeats: what a user has had may be listed again (protocol C), as shops want it.
     """
 
     data: Path
@@ -64,6 +65,7 @@ class Plan:
     offline: bool = False
     users: int = 0
     seed: int = 7
+    repeats: bool = False
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -73,7 +75,8 @@ class Report(msgspec.Struct, frozen=True):
         through: "api" or "offline".
         cases: lists asked for, of `of_cases` that the protocol has.
         candidates: most candidates that a list ranks.
-        repeats: share of cases whose targets the user all had before: misses, such items are never listed.
+        repeats: share of cases whose targets the user all had before; misses where such items are never listed.
+        repeats_listed: whether they may be.
         short: lists with fewer than ten items.
         degraded: lists not from the ranker, or with something missing, by what they were; must be empty.
         first_list_seconds: from the import's beginning to the first personal list, server start included.
@@ -95,6 +98,7 @@ class Report(msgspec.Struct, frozen=True):
     known_events: int
     revealed_events: int
     repeats: float
+    repeats_listed: bool
     hr: Estimate = msgspec.field(name="hr@10")
     ndcg: Estimate = msgspec.field(name="ndcg@10")
     recall: Estimate = msgspec.field(name="recall@10")
@@ -134,15 +138,16 @@ class Timer:
             self.seconds[name] += time.perf_counter() - begun  # type: ignore[assignment]
 
 
-def app_source(dataset: Dataset) -> str:
+def app_source(dataset: Dataset, repeats: bool = False) -> str:
     """Return the text of an application for a dataset's event types.
 
     Types have their usual weight and role, and the commonest is what is predicted. As protocols A and B ask
     (and C follows), an item that the user has had is never recommended again: every type suppresses its item
-    for ever.
+    for ever, unless repeats are wanted.
     """
+    gone = () if repeats else FOREVER
     kinds = [
-        msgspec.structs.replace(WELL_KNOWN.get(name, EventType(name)), outcome=name == dataset.positive, suppresses=FOREVER)
+        msgspec.structs.replace(WELL_KNOWN.get(name, EventType(name)), outcome=name == dataset.positive, suppresses=gone)
         for name in dataset.events["event_type"].unique().to_pylist()
     ]
     lines = "".join(f"        {kind!r},\n" for kind in kinds)
@@ -189,6 +194,8 @@ def evaluate(plan: Plan, folder: Path, base: Settings | None = None, say: Say = 
     """
     if plan.frozen and plan.protocol != "C":
         raise NearlineError("--frozen", plan.protocol, "only protocol C streams what it could leave out")
+    if plan.repeats and plan.protocol != "C":
+        raise NearlineError("--repeats", plan.protocol, "only protocol C asks for items that a user has had")
     timer = Timer()
     dataset = load_dataset(plan.data)
     split = PROTOCOLS[plan.protocol](dataset, plan.holdout)
@@ -197,7 +204,7 @@ def evaluate(plan: Plan, folder: Path, base: Settings | None = None, say: Say = 
     say(f"{dataset.name} {split.name}: {split.known.num_rows:,} events known, {len(cases):,} lists to ask for")
     folder.mkdir(parents=True, exist_ok=True)
     settings = evaluation_settings(_learn_from_all(base or Settings(), split.known), folder)
-    (folder / "app.py").write_text(app_source(dataset), encoding="utf-8")
+    (folder / "app.py").write_text(app_source(dataset, plan.repeats), encoding="utf-8")
     (folder / "nearline.toml").write_text(settings_toml(settings), encoding="utf-8")
     tenant = Tenant(load_app(folder / "app.py"), settings)
     begun = time.perf_counter()
@@ -371,6 +378,7 @@ def _report(
         known_events=split.known.num_rows,
         revealed_events=revealed,
         repeats=round(_repeats(split, cases, plan.frozen), 4),
+        repeats_listed=plan.repeats,
         hr=worth.hit_rate,
         ndcg=worth.ndcg,
         recall=worth.recall,
