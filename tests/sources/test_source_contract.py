@@ -15,6 +15,7 @@ from nearline.schema.components import FitData
 from nearline.schema.event import Events, EventType, empty_events
 from nearline.schema.ids import key, key32
 from nearline.schema.item import Item
+from nearline.schema.lists import ItemList
 from nearline.schema.query import Query
 from nearline.stores.catalog import Catalog
 from nearline.stores.state import MemoryState
@@ -56,6 +57,7 @@ def made(kind: type[Any], events: Events | None = None) -> tuple[Any, OnlineWorl
     world.catalog.put(ITEMS)
     events = history() if events is None else events
     world.apply(events)
+    world.declared.put(ItemList("Picks", tuple(i.item_id for i in ITEMS[:30])).declaration("picks"))
     arrays = source.fit(FitData(events, np.array([key(i.item_id) for i in ITEMS], np.uint64), NOW, 1))
     source.bind(world, arrays)
     return source, world

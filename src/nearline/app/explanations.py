@@ -38,6 +38,7 @@ BUILT_IN: Templates = {
         "shares_attributes": "Ähnelt {title}",
         "trending": "Gerade im Trend",
         "popular": "Beliebt",
+        "editorial": "Von der Redaktion empfohlen",
         PICKED: "Für dich ausgesucht",
     },
     "fr": {
@@ -52,6 +53,7 @@ BUILT_IN: Templates = {
         "shares_attributes": "Ressemble à {title}",
         "trending": "Tendance en ce moment",
         "popular": "Populaire",
+        "editorial": "Le choix de la rédaction",
         PICKED: "Choisi pour vous",
     },
     "es": {
@@ -66,6 +68,7 @@ BUILT_IN: Templates = {
         "shares_attributes": "Se parece a {title}",
         "trending": "Tendencia ahora",
         "popular": "Popular",
+        "editorial": "Selección de la redacción",
         PICKED: "Elegido para ti",
     },
 }

@@ -30,6 +30,7 @@ from nearline.serving.engine_port import EnginePort
 from nearline.serving.logs import REQUEST_ID
 from nearline.serving.metrics import Metrics
 from nearline.serving.problems import UNFORESEEN, ProblemError, problem_of
+from nearline.serving.routes_editorial import EditorialRoutes
 from nearline.serving.routes_events import EventRoutes
 from nearline.serving.routes_insight import InsightRoutes
 from nearline.serving.routes_items import ItemRoutes
@@ -87,6 +88,7 @@ class Api:
         table: Table = {
             **EventRoutes(engine, metrics).table(),
             **ListRoutes(engine).table(),
+            **EditorialRoutes(engine).table(),
             **ItemRoutes(engine).table(),
             **UserRoutes(engine).table(),
             **InsightRoutes(engine).table(),

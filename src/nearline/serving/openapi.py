@@ -11,6 +11,7 @@ from nearline.app.definition import App
 from nearline.app.sections import Settings
 from nearline.schema.event import DEVICES, EventIn
 from nearline.schema.item import Item, ItemIn
+from nearline.schema.query import SURFACES
 from nearline.schema.served import SERVED_FROM, Served
 from nearline.serving.bodies import LONGEST_ID, MOST
 from nearline.serving.openapi_routes import PAGE_TAG, ROUTES, Route
@@ -28,8 +29,10 @@ from nearline.serving.replies import (
     UserErased,
     Users,
 )
+from nearline.serving.routes_editorial import Lists, ListTaken, ListView
 from nearline.serving.validate import LONGEST_QUERY
 from nearline.serving.validate_items import LONGEST, LONGEST_TAG, MOST_TAGS
+from nearline.serving.validate_lists import LONGEST_TITLE, MOST_ITEMS, ListIn
 from nearline.serving.why import Why
 from nearline.stores.catalog import Metadata
 
@@ -37,6 +40,7 @@ Json = dict[str, Any]
 _STRUCTS = (
     EventIn, EventsTaken, ItemIn, Item, ItemTaken, ItemsTaken, Served, Similar, Trending, UserErased, Health,
     ProblemBody, Metadata, Application, Releases, Users, Why,
+    ListIn, ListView, ListTaken, Lists,
 )  # fmt: skip
 _ID: Json = {"type": "string", "maxLength": LONGEST_ID, "pattern": "^[^\\u0000]*$"}
 _ID_OR_NUMBER: Json = {"anyOf": [_ID, {"type": "integer"}]}
@@ -187,6 +191,12 @@ def _refine(schemas: Json, app: App) -> None:
         "description": "What changes; null resets a field.",
         "properties": {name: {"anyOf": [schema, {"type": "null"}]} for name, schema in addressed.items()},
     }
+    own = schemas["ListIn"]["properties"]
+    one = {"anyOf": [{**_ID, "minLength": 1}, {"type": "integer"}]}
+    own["item_ids"] = {"type": "array", "items": one, "minItems": 1, "maxItems": MOST_ITEMS}
+    own["title"] = {"type": "string", "maxLength": LONGEST_TITLE, "pattern": _ID["pattern"]}
+    own["starts"] = own["ends"] = _TIME
+    own["surfaces"] = {"type": "array", "items": {"type": "string", "enum": list(SURFACES)}}
     schemas["Served"]["properties"]["served_from"] = {
         "type": "string",
         "enum": list(SERVED_FROM),

@@ -13,6 +13,7 @@ from nearline.serving.bodies import LONGEST_ID
 from nearline.serving.params import LOCALE
 from nearline.serving.routes_insight import DEFAULT_USERS, MOST_USERS
 from nearline.serving.routes_lists import DEFAULT_SIZE, MOST_SIZE
+from nearline.serving.validate_lists import NAME
 
 Json = dict[str, Any]
 _JSON = "application/json"
@@ -64,6 +65,7 @@ def _size(name: str, description: str) -> Json:
 _TEXT: Json = {"type": "string", "maxLength": LONGEST_ID, "pattern": r"^[^\u0000]*$"}
 _USER = _param("user_id", _TEXT, "Who asks.")
 _SESSION = _param("session_id", _TEXT, "The visit; alone, for an anonymous visitor.")
+_NAME = {**_in_path("name"), "schema": {"type": "string", "pattern": NAME}}
 _ITEM, _USER_ID = _in_path("item_id"), _in_path("user_id")
 
 _VISIT = (
@@ -240,6 +242,45 @@ ROUTES: tuple[Route, ...] = (
             ),
         ),
         errors=("422",),
+    ),
+    Route(
+        "GET",
+        "/v1/lists",
+        "get_lists",
+        "Editorial lists",
+        "All editorial lists",
+        {"200": ("In order of declaration.", _JSON, "Lists")},
+    ),
+    Route(
+        "GET",
+        "/v1/lists/{name}",
+        "get_list",
+        "Editorial lists",
+        "One editorial list",
+        {"200": ("As it is kept.", _JSON, "ListView")},
+        (_NAME,),
+        errors=("404",),
+    ),
+    Route(
+        "PUT",
+        "/v1/lists/{name}",
+        "put_list",
+        "Editorial lists",
+        "Keep an editorial list, in place of what had its name",
+        {"200": ("As it is in force now.", _JSON, "ListTaken")},
+        (_NAME,),
+        ("ListIn",),
+        ("404",),
+    ),
+    Route(
+        "DELETE",
+        "/v1/lists/{name}",
+        "delete_list",
+        "Editorial lists",
+        "Withdraw an editorial list",
+        {"204": ("Withdrawn.", "", "")},
+        (_NAME,),
+        errors=("404",),
     ),
     Route(
         "GET",

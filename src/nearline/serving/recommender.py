@@ -21,6 +21,7 @@ from nearline.schema.query import Query
 from nearline.schema.served import Explanation, Impression, Served, ServedItem
 from nearline.serving.fallback import Fallback
 from nearline.serving.wording import Saying, Wording, roles_of
+from nearline.sources.editorial import EditorialSource
 from nearline.stores.world import OnlineWorld
 
 IMPRESSION = "$impression"
@@ -64,7 +65,7 @@ class Recommender:
         sources = [_FALLBACK] * n if fell_back else [names[s] for s in ranked.candidates.source[:n].tolist()]
         # An item is no reason for itself.
         led = [cause if cause != slot else -1 for cause, slot in zip(because, slots, strict=True)]
-        reasons = self._explain(sources, led, user, query.locale)
+        reasons = self._explain(sources, led, slots, user, query.locale)
         if query.explain or query.debug:
             reasons = _shared(reasons, ranked.candidates.ranks[:n], names)
         items = [
@@ -129,7 +130,9 @@ class Recommender:
         )
         return served, record
 
-    def _explain(self, sources: Sequence[Saying], because: Sequence[int], user: UserState, locale: str) -> list[Explanation]:
+    def _explain(
+        self, sources: Sequence[Saying], because: Sequence[int], slots: Sequence[int], user: UserState, locale: str
+    ) -> list[Explanation]:
         """Return why each item is there: its source's words, with the item that led there and what the visitor did with it."""
         catalog, words = self.world.catalog, self._wording.of(locale)
         led: dict[int, tuple[int, str, str]] = {-1: (0, "", "")}
@@ -139,7 +142,11 @@ class Recommender:
             item_id = catalog.ids[slot]
             item = catalog.items.get(item_id)
             led[slot] = roles.get(key, 0), item_id, item.title if item is not None and item.title else item_id
-        return [words.explain(source, *led.get(slot, led[-1])) for source, slot in zip(sources, because, strict=True)]
+        reasons = [words.explain(source, *led.get(slot, led[-1])) for source, slot in zip(sources, because, strict=True)]
+        for place, source in enumerate(sources):
+            if isinstance(source, EditorialSource) and (title := source.says(slots[place])):
+                reasons[place] = Explanation(source.reason, title)
+        return reasons
 
     def _trace(self, run: Run, pipeline: Pipeline, slots: Sequence[int]) -> dict[str, Any]:
         ids = self.world.catalog.ids
