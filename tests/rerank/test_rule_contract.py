@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,11 @@ import pytest
 
 from nearline.features.suppression import SuppressionLists
 from nearline.pipeline.discovery import discover
+from nearline.rerank.category_breadth import CategoryBreadth
 from nearline.rerank.category_cap import CategoryCap
 from nearline.rerank.diversity import DiversityRule
 from nearline.rerank.suppressed import SuppressedFilter
-from nearline.schema.candidates import Candidates, Ranked
+from nearline.schema.candidates import Arranged, Candidates, Ranked
 from nearline.schema.clock import DAY
 from nearline.schema.event import EventType, Suppression, empty_events
 from nearline.schema.ids import key, key32
@@ -68,6 +70,9 @@ def test_arrangements_return_different_places_and_enough(name: str, n: int) -> N
     world = world_of([f"c{k % 3}" for k in range(max(n, 1))])
     rule.bind(world)
     places = rule.arrange(Query(1, NOW), world.hydrate(1, NOW), ranked(n), 20)
+    if isinstance(places, Arranged):
+        assert all(said is None or len(said) == len(places.places) for said in places)
+        places = places.places
     assert len(places) >= min(n, 20)
     assert len(set(places.tolist())) == len(places)
     assert all(0 <= place < n for place in places.tolist())
@@ -110,3 +115,22 @@ def test_after_a_washing_machine_no_washing_machines_for_a_month() -> None:
     assert kept(7, NOW + DAY) == [False, False, True]
     assert kept(7, NOW + 31 * DAY) == [False, True, True]
     assert kept(8, NOW + DAY) == [True, True, True]
+
+
+def test_a_list_has_its_categories_and_loses_the_lowest_places_for_them() -> None:
+    world = world_of(["a"] * 12 + ["b"] * 3 + ["a"] * 5 + ["", "b", "c", "d", "d", "e", "f"])
+    rule = CategoryBreadth(5)
+    rule.bind(world)
+    nobody = world.hydrate(1, NOW)
+    places = rule.arrange(Query(1, NOW), nobody, ranked(27), 20).tolist()
+    assert places[:20] == [*range(17), 22, 23, 25]
+    assert places[20:] == [17, 18, 19, 20, 21, 24, 26]
+    # What a rule holds stays; a shorter list needs fewer.
+    held = replace(ranked(27), held=np.isin(np.arange(27), [15, 19]))
+    assert rule.arrange(Query(1, NOW), nobody, held, 20).tolist()[:20] == [*range(16), 22, 23, 25, 19]
+    assert rule.arrange(Query(1, NOW), nobody, ranked(27), 8).tolist()[:8] == [*range(7), 12]
+    # What is alone in its category is not given up for another.
+    alone = world_of(["a", "b", "c", "d"])
+    rule = CategoryBreadth(40)
+    rule.bind(alone)
+    assert rule.arrange(Query(1, NOW), nobody, ranked(4), 2).tolist() == [0, 1, 2, 3]

@@ -200,6 +200,13 @@ class RuleSettings(Struct, frozen=True):
             le=1,
         ),
     ] = 0.3
+    categories: Annotated[
+        int, Meta(description="Fewest categories in a list of twenty, where there are so many; 0: no matter.", ge=0)
+    ] = 5
+    exploration: Annotated[
+        float,
+        Meta(description="Share of places given to items that were not due, to learn about them; 0: none.", ge=0, le=0.5),
+    ] = 0.1
 
 
 class EvaluationSettings(Struct, frozen=True):

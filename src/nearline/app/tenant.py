@@ -16,8 +16,6 @@ from nearline.features.retrieval import RetrievalFeature
 from nearline.features.suppression import SuppressionLists
 from nearline.features.windowed_counts import ItemCountsFeature
 from nearline.pipeline.feature_set import FeatureSet
-from nearline.rerank.category_cap import CategoryCap
-from nearline.rerank.diversity import DiversityRule
 from nearline.schema.clock import DAY, HOUR, Clock, DataClock, WallClock
 from nearline.schema.components import Fold, Source, Stateful
 from nearline.schema.kinds import Kinds
@@ -101,11 +99,12 @@ class Tenant:
             if isinstance(feature, ItemCountsFeature):
                 feature.ttl = self.settings.state.item_ttl_days * DAY
         if self.app.rules is None:
+            values = msgspec.structs.asdict(self.settings.rules)
+            if not self.settings.impressions.log:
+                values["exploration"] = 0.0  # nobody would learn from it
             for rule in found.rules:
-                if isinstance(rule, CategoryCap):
-                    rule.most = self.settings.rules.per_category
-                if isinstance(rule, DiversityRule):
-                    rule.trade = self.settings.rules.diversity
+                for attribute, name in getattr(rule, "settings", {}).items():
+                    setattr(rule, attribute, values[name])
         return found
 
     @cached_property

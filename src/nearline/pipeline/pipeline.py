@@ -17,7 +17,7 @@ from nearline.pipeline.merge import merge
 from nearline.pipeline.ordering import combined, fused, head, ordered
 from nearline.pipeline.quotas import BySurface, Quota, quotas
 from nearline.pipeline.run import Run, Scored
-from nearline.schema.candidates import F32, NOTHING, Ranked, Retrieved
+from nearline.schema.candidates import F32, NOTHING, Arranged, Ranked, Retrieved
 from nearline.schema.clock import MINUTE
 from nearline.schema.components import (
     Adjustment,
@@ -375,7 +375,10 @@ class Pipeline:
             assert run.user is not None
             assert run.ranked is not None
             places = rule.arrange(run.query, run.user, run.ranked, run.query.page_size)
-            run.ranked = run.ranked.take(places)
+            if isinstance(places, Arranged):
+                run.ranked, places = places.of(run.ranked), places.places
+            else:
+                run.ranked = run.ranked.take(places)
             if run.matrix is not None:
                 run.matrix = run.matrix[:, places]
 

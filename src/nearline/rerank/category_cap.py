@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from nearline.schema.candidates import I32, Ranked
@@ -44,6 +46,7 @@ class CategoryCap:
 
     name = "category_cap"
     order = 90
+    settings: ClassVar = {"most": "per_category"}
 
     def __init__(self, most: int = 5) -> None:
         self.most = most

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -68,6 +70,7 @@ class DiversityRule:
     """
 
     name = "diversity"
+    settings: ClassVar = {"trade": "diversity"}
 
     def __init__(self, trade: float = 0.1, head: int = 200) -> None:
         self.trade, self.head = trade, head

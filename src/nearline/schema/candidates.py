@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,6 +80,8 @@ class Ranked:
         outcomes: probability of each declared outcome, `[n_outcomes, n] float32`.
         propensities: probability with which each stands in its place, `[n] float32`; `None` where nothing was left to chance.
         labels: what must be said of an item, such as "Sponsored", "" for nothing; `[n] object`, `None` where nothing must.
+        held: places that a rule holds (a pin, a quota): later arrangements leave them, `[n] bool`; `None` for none.
+        explored: what stands where it does by chance, to be learned about, `[n] bool`; `None` for none.
     """
 
     candidates: Candidates
@@ -86,10 +89,35 @@ class Ranked:
     outcomes: F32 = field(default_factory=lambda: np.empty((0, 0), np.float32))
     propensities: F32 | None = None
     labels: NDArray[np.object_] | None = None
+    held: NDArray[np.bool_] | None = None
+    explored: NDArray[np.bool_] | None = None
 
     def take(self, places: NDArray[np.intp] | I32 | NDArray[np.bool_]) -> Ranked:
         """Return the ranked candidates at places, in that order."""
         outcomes = self.outcomes[:, places] if self.outcomes.size else self.outcomes
         propensities = None if self.propensities is None else self.propensities[places]
         labels = None if self.labels is None else self.labels[places]
-        return Ranked(self.candidates.take(places), self.scores[places], outcomes, propensities, labels)
+        held = None if self.held is None else self.held[places]
+        explored = None if self.explored is None else self.explored[places]
+        return Ranked(self.candidates.take(places), self.scores[places], outcomes, propensities, labels, held, explored)
+
+
+class Arranged(NamedTuple):
+    """An order with what an arrangement says of its places, each in the new order, as in `Ranked`; `None` leaves what was.
+
+    Attributes:
+        places: into the list as it was, `[n] int32`.
+    """
+
+    places: I32
+    propensities: F32 | None = None
+    labels: NDArray[np.object_] | None = None
+    held: NDArray[np.bool_] | None = None
+    explored: NDArray[np.bool_] | None = None
+
+    def of(self, ranked: Ranked) -> Ranked:
+        """Return `ranked` so arranged."""
+        said: dict[str, Any] = {
+            name: value for name, value in zip(self._fields[1:], self[1:], strict=True) if value is not None
+        }
+        return replace(ranked.take(self.places), **said)

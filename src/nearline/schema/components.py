@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from nearline.schema.candidates import F32, I32, Candidates, Ranked, Retrieved
+from nearline.schema.candidates import F32, I32, Arranged, Candidates, Ranked, Retrieved
 from nearline.schema.clock import MINUTE
 from nearline.schema.conditions import Attributes
 from nearline.schema.declared import Declared
@@ -408,6 +408,9 @@ class Arrangement(Protocol):
         """Take the world it reads."""
         ...
 
-    def arrange(self, query: Query, user: UserState, ranked: Ranked, size: int) -> I32:
-        """Return places into `ranked`, in the new order, at least `size` of them where there are so many."""
+    def arrange(self, query: Query, user: UserState, ranked: Ranked, size: int) -> I32 | Arranged:
+        """Return places into `ranked`, in the new order, at least `size` of them where there are so many.
+
+        `Arranged` says more of them: a label, what is held in its place, with which probability it stands there.
+        """
         ...

@@ -21,6 +21,7 @@ class Query(msgspec.Struct, frozen=True):
         limits: whether stage budgets apply (evaluation turns them off).
         explain: whether each item says which sources found it, and how much each did.
         log: whether the list leaves an impression (debug and evaluation leave none).
+        seed: another seed, another draw where chance has a say; with 0 it is the visitor's of the day.
     """
 
     visitor: int
@@ -41,3 +42,4 @@ class Query(msgspec.Struct, frozen=True):
     limits: bool = True
     log: bool = True
     rules: bool = True
+    seed: int = 0

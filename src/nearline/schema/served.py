@@ -74,7 +74,8 @@ class Impression(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         items, scores, sources: by rank.
-        propensities: probability with which each was shown at its rank; 1 where nothing was explored.
+        propensities: probability with which each was shown at its rank; none where nothing was left to chance, as if 1.
+        explored: ranks, from 1, at which stands what was drawn.
         now: ms UTC of the clock when it was made.
         offset: state offset it was made at, -1 when a batch was being folded meanwhile.
         cart, location: what the request said.
@@ -95,6 +96,7 @@ class Impression(msgspec.Struct, frozen=True, omit_defaults=True):
     features: list[list[float | None]] = msgspec.field(default_factory=list)
     cart: list[str] = msgspec.field(default_factory=list)
     location: str = ""
+    explored: list[int] = msgspec.field(default_factory=list)
 
     def query(self, record: Record) -> Query:
         """Return the request that this answered, as far as it counts for features, from its record in the log."""

@@ -25,6 +25,7 @@ from nearline.sources.editorial import EditorialSource
 from nearline.stores.world import OnlineWorld
 
 IMPRESSION = "$impression"
+_EXPLORED = Explanation("exploration", "Something new for you")
 _encode = msgspec.json.Encoder().encode
 
 
@@ -55,7 +56,9 @@ class Recommender:
         if ranked is None or fell_back:
             ranked, served_from = self.fallback.ranked(query, user, pipeline.breakers.shut().union(run.missing))
         elif query.limits:
-            self.fallback.remember(query.visitor, ranked, query.page_size, run.offset)
+            # What was drawn for this list is no part of the visitor's own: a repetition would not be the same chance.
+            own = ranked if ranked.explored is None else ranked.take(~ranked.explored)
+            self.fallback.remember(query.visitor, own, query.page_size, run.offset)
         n = min(query.page_size, len(ranked.scores))
         slots = ranked.candidates.items[:n].tolist()
         ids = [catalog.ids[slot] for slot in slots]
@@ -82,6 +85,9 @@ class Recommender:
         if ranked.labels is not None:
             labels = ranked.labels[:n].tolist()
             items = [msgspec.structs.replace(item, label=label) for item, label in zip(items, labels, strict=True)]
+        explored = [] if ranked.explored is None else np.flatnonzero(ranked.explored[:n]).tolist()
+        for place in explored:
+            items[place] = msgspec.structs.replace(items[place], explanation=_EXPLORED)
         request_id = secrets.token_hex(12)
         trace = self._trace(run, pipeline, slots) if query.debug else None
         served = Served(
@@ -114,6 +120,7 @@ class Recommender:
             features,
             list(query.cart),
             query.location,
+            [place + 1 for place in explored],
         )
         record = Record(
             request_id,
