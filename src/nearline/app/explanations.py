@@ -39,6 +39,7 @@ BUILT_IN: Templates = {
         "trending": "Gerade im Trend",
         "popular": "Beliebt",
         "editorial": "Von der Redaktion empfohlen",
+        "exploration": "Etwas Neues für dich",
         PICKED: "Für dich ausgesucht",
     },
     "fr": {
@@ -54,6 +55,7 @@ BUILT_IN: Templates = {
         "trending": "Tendance en ce moment",
         "popular": "Populaire",
         "editorial": "Le choix de la rédaction",
+        "exploration": "Quelque chose de nouveau pour vous",
         PICKED: "Choisi pour vous",
     },
     "es": {
@@ -69,6 +71,7 @@ BUILT_IN: Templates = {
         "trending": "Tendencia ahora",
         "popular": "Popular",
         "editorial": "Selección de la redacción",
+        "exploration": "Algo nuevo para ti",
         PICKED: "Elegido para ti",
     },
 }

@@ -21,6 +21,8 @@ from nearline.serving.api import create_app
 from nearline.serving.metrics import Metrics
 
 logger = logging.getLogger("nearline.server")
+BACKLOG = 2048
+"""Connections that may wait to be accepted."""
 SWITCH = 0.0005
 """Seconds after which a thread that waits for the GIL asks for it."""
 DRAIN = 10
@@ -78,6 +80,7 @@ def serve(
         beside: list[asyncio.Task[Any]] = []
         if jobs:
             beside.append(asyncio.create_task(Jobs(engine, arguments).run()))
+        listener.listen(BACKLOG)  # who is told that it serves may ask at once
         extra = started(engine, listener.getsockname()[1])
         if extra is not None:
             beside.append(asyncio.create_task(extra))
@@ -97,7 +100,7 @@ def serve(
         server_header=False,
         date_header=False,
         timeout_graceful_shutdown=DRAIN,
-        backlog=2048,
+        backlog=BACKLOG,
     )
     server = uvicorn.Server(config)
 

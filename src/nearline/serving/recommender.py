@@ -25,7 +25,6 @@ from nearline.sources.editorial import EditorialSource
 from nearline.stores.world import OnlineWorld
 
 IMPRESSION = "$impression"
-_EXPLORED = Explanation("exploration", "Something new for you")
 _encode = msgspec.json.Encoder().encode
 
 
@@ -68,7 +67,11 @@ class Recommender:
         sources = [_FALLBACK] * n if fell_back else [names[s] for s in ranked.candidates.source[:n].tolist()]
         # An item is no reason for itself.
         led = [cause if cause != slot else -1 for cause, slot in zip(because, slots, strict=True)]
-        reasons = self._explain(sources, led, slots, user, query.locale)
+        explored = [] if ranked.explored is None else np.flatnonzero(ranked.explored[:n]).tolist()
+        sayings: list[Saying] = list(sources)
+        for place in explored:
+            sayings[place], led[place] = _EXPLORED, -1
+        reasons = self._explain(sayings, led, slots, user, query.locale)
         if query.explain or query.debug:
             reasons = _shared(reasons, ranked.candidates.ranks[:n], names)
         items = [
@@ -85,9 +88,6 @@ class Recommender:
         if ranked.labels is not None:
             labels = ranked.labels[:n].tolist()
             items = [msgspec.structs.replace(item, label=label) for item, label in zip(items, labels, strict=True)]
-        explored = [] if ranked.explored is None else np.flatnonzero(ranked.explored[:n]).tolist()
-        for place in explored:
-            items[place] = msgspec.structs.replace(items[place], explanation=_EXPLORED)
         request_id = secrets.token_hex(12)
         trace = self._trace(run, pipeline, slots) if query.debug else None
         served = Served(
@@ -192,3 +192,10 @@ class _FallbackSource:
 
 
 _FALLBACK = _FallbackSource()
+
+
+class _Explored:
+    name, reason, template = "exploration", "exploration", "Something new for you"
+
+
+_EXPLORED = _Explored()
