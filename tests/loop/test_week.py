@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
-import time
-from collections import Counter
-from collections.abc import Coroutine, MutableMapping
 from pathlib import Path
-from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -24,19 +18,17 @@ from nearline.batch.training import train
 from nearline.batch.verifying import verify
 from nearline.embedded.demo import shop_dataset
 from nearline.embedded.engine import Engine
+from nearline.embedded.in_process import InProcess, at_time
 from nearline.embedded.maintenance import maintain
 from nearline.schema.clock import DAY, HOUR, MINUTE, VirtualClock
 from nearline.schema.event import ERASE, TOPICS, EventType
 from nearline.schema.ids import key
 from nearline.schema.query import Query
 from nearline.schema.served import Served
-from nearline.serving.api import create_app
 from nearline.serving.metrics import Metrics
-from nearline.sim.client import Answer, Client
 from nearline.sim.driver import drive
 from nearline.sim.world import ShopWorld
 
-T = TypeVar("T")
 USERS, ITEMS, PAST = 250, 300, 14
 SHOP = App(
     events=[
@@ -45,55 +37,6 @@ SHOP = App(
     ],
     weights={"click": 1.0, "purchase": 8.0},
 )  # fmt: skip
-
-
-class InProcess(Client):
-    """Speaks the API to an engine in this process; time goes on with what is posted."""
-
-    def __init__(self, engine: Engine, clock: VirtualClock) -> None:
-        super().__init__("http://127.0.0.1:1")
-        self.engine, self.clock = engine, clock
-        self.api = create_app(engine, engine.metrics)
-        self.loop = asyncio.new_event_loop()
-        self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
-        self.thread.start()
-        self.degraded: Counter[str] = Counter()
-
-    def do(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(60)
-
-    def get(self, path: str) -> Answer:
-        answer = self.do(self._ask("GET", path, b""))
-        self.degraded[msgspec.json.decode(answer.body)["served_from"]] += 1
-        return answer
-
-    def post(self, path: str, body: bytes) -> Answer:
-        latest = max((event["timestamp"] for event in msgspec.json.decode(body)), default=0)
-        self.clock.time = max(self.clock.time, latest)
-        return self.do(self._ask("POST", path, body))
-
-    def end(self) -> None:
-        self.do(self.engine.close())
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self.thread.join()
-        self.loop.close()
-
-    async def _ask(self, method: str, path: str, body: bytes) -> Answer:
-        url, sent = urlsplit(path), list[MutableMapping[str, Any]]()
-        scope = {
-            "type": "http", "method": method, "path": url.path, "query_string": url.query.encode(),
-            "headers": [(b"content-type", b"application/json")],
-        }  # fmt: skip
-
-        async def receive() -> dict[str, Any]:
-            return {"type": "http.request", "body": body}
-
-        async def send(message: MutableMapping[str, Any]) -> None:
-            sent.append(message)
-
-        began = time.perf_counter()
-        await self.api(scope, receive, send)
-        return Answer(sent[0]["status"], sent[1]["body"], time.perf_counter() - began)
 
 
 def names(served: Served) -> list[str]:
@@ -113,9 +56,7 @@ def test_a_week_of_the_loop(tmp_path: Path) -> None:
     )
 
     def tenant() -> Tenant:
-        made = Tenant(SHOP, settings)
-        made.__dict__["clock"] = clock
-        return made
+        return at_time(Tenant(SHOP, settings), clock)
 
     import_dataset(tenant(), shop_dataset(world, PAST))
     engine = Engine(tenant(), Metrics())

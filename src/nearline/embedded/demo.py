@@ -109,7 +109,8 @@ def shop_dataset(world: ShopWorld, days: int, progress: Callable[[int], None] = 
         events += day
         progress(done)
     items = tuple(
-        Item(i.item_id, i.title, i.category, i.brand, i.price, i.tags, i.created_at, i.image_url) for i in world.items
+        Item(i.item_id, i.title, i.category, i.brand, i.price, i.tags, i.created_at, i.image_url, attributes={**i.attributes})
+        for i in world.items_at(world.end_ms)
     )
     table = stamp(event_table(events), items)
     kinds = Counter(event.event_type for event in events)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nearline.schema.clock import DAY, HOUR, SECOND
+from nearline.sim.config import STILL, ShopConfig
 from nearline.sim.events import (
     BASKET,
     CART,
@@ -21,11 +23,16 @@ from nearline.sim.events import (
     Rows,
     rows_of,
 )
+from nearline.sim.memory import Memory
 from nearline.sim.people import People
+from nearline.sim.season import is_weekend
 from nearline.sim.taxonomy import COMPLEMENTS
 
 POSITION_BIAS = 0.6
 MAX_LISTS = 5
+PURCHASE_AFTER_CART = 0.45
+ANYTHING, TAKES_UP = 0.1, 0.5
+"""Chance that a visit is after anything at all; that it takes up what a purchase left owing."""
 
 _COMPLEMENTS = np.array(COMPLEMENTS)
 _HOURS = np.array([3, 2, 1, 1, 1, 2, 4, 6, 7, 8, 8, 9, 10, 9, 8, 8, 9, 10, 12, 14, 15, 14, 10, 6], dtype=float)
@@ -56,8 +63,19 @@ class Sessions:
     lists: NDArray[np.int64]
 
 
+def cart_chance(utility: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the probability that what was clicked goes into the cart."""
+    return np.asarray(0.3 * sigmoid(utility + 1.5), dtype=np.float32)
+
+
 def sessions_of_day(
-    rng: np.random.Generator, people: People, day_ms: int, owed: NDArray[np.int64], rate: float = 1.0
+    rng: np.random.Generator,
+    people: People,
+    day_ms: int,
+    memory: Memory,
+    rate: float = 1.0,
+    wishes: Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.float32]] | None = None,
+    config: ShopConfig = STILL,
 ) -> Sessions:
     """Draw a day's visits.
 
@@ -65,22 +83,29 @@ def sessions_of_day(
         rng: where the draws come from.
         people: who may come.
         day_ms: when the day begins, ms UTC.
-        owed: `[n_users] int64`, the complement of the last purchase, or -1; half the visits take it up,
-            and those clear it in place.
+        memory: half the visits take up what is owed in it, and those clear it.
         rate: factor on everybody's activity.
+        wishes: how much users (`[n] int64`) want each leaf at times (`[n] int64`, ms UTC), `[n, n_leaves] float32`;
+            their tastes when not given.
+        config: the factor of weekends and the curve of a day.
     """
-    weekend = 1.25 if (day_ms // DAY + 3) % 7 >= 5 else 1.0
-    user = np.repeat(np.arange(len(people.ids)), rng.poisson(rate * weekend * people.rate))
+    owed = memory.owed
+    weekend = config.weekend if is_weekend(np.array(day_ms)) else 1.0
+    present = people.joined < day_ms + DAY
+    user = np.repeat(np.arange(len(people.ids)), rng.poisson(rate * weekend * people.rate * present))
     n = len(user)
-    hour = rng.choice(24, n, p=_HOURS / _HOURS.sum())
+    curve = _HOURS**config.daily
+    hour = rng.choice(24, n, p=curve / curve.sum())
     start = day_ms + hour * HOUR + rng.integers(HOUR, size=n)
     order = np.argsort(start, kind="stable")
     user, start = user[order], start[order]
-    intent = _wish(rng, people, user)
-    takes = (owed[user] >= 0) & (rng.random(n) < 0.5)
+    intent = _wish(rng, people.taste[user] if wishes is None else wishes(user, start))
+    takes = (owed[user] >= 0) & (rng.random(n) < TAKES_UP)
     intent[takes] = owed[user[takes]]
     owed[user[takes]] = -1
-    return Sessions(user, start, intent, np.minimum(1 + rng.poisson(1.0, n), MAX_LISTS))
+    lists = np.minimum(1 + rng.poisson(1.0, n), MAX_LISTS)
+    here = start >= people.joined[user]
+    return Sessions(user[here], start[here], intent[here], lists[here])
 
 
 def next_intent(rng: np.random.Generator, intent: NDArray[np.int64], bought: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -134,8 +159,8 @@ def react(
     seen = shown & (rank <= look_depth(rng, n)[:, None])
     chance = rng.random((4, n, k))
     click = seen & (chance[0] < sigmoid(utility))
-    cart = click & (chance[1] < 0.3 * sigmoid(utility + 1.5))
-    purchase = cart & (chance[2] < 0.45)
+    cart = click & (chance[1] < cart_chance(utility))
+    purchase = cart & (chance[2] < PURCHASE_AFTER_CART)
     dislike = seen & ~click & (chance[3] < 0.01 * sigmoid(-5.5 - utility))
 
     scan = rng.integers(300, 1_500, (n, k))
@@ -169,8 +194,9 @@ def react(
     return Reaction(made[np.argsort(made["time"], kind="stable")], at + done[:, -1] + 500, bought)
 
 
-def _wish(rng: np.random.Generator, people: People, user: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Draw a leaf for each visit: mostly by taste, sometimes anything."""
-    cumulated = np.cumsum(people.taste[user], axis=1)
-    leaf = (rng.random((len(user), 1)) * cumulated[:, -1:] > cumulated).sum(axis=1)
-    return np.where(rng.random(len(user)) < 0.1, rng.integers(people.taste.shape[1], size=len(user)), leaf)
+def _wish(rng: np.random.Generator, wishes: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Draw a leaf for each visit: mostly by its wishes, `[n, n_leaves]`, sometimes anything."""
+    n, n_leaves = wishes.shape
+    cumulated = np.cumsum(wishes, axis=1)
+    leaf = (rng.random((n, 1)) * cumulated[:, -1:] > cumulated).sum(axis=1)
+    return np.where(rng.random(n) < ANYTHING, rng.integers(n_leaves, size=n), leaf)

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from nearline.schema.clock import DAY
 from nearline.schema.errors import NearlineError
+from nearline.sim.config import STILL, ShopConfig
 from nearline.sim.taxonomy import DEPARTMENT_OF, DEPARTMENTS, LEAVES
+from nearline.sim.texts import STYLES, describe
 
 BRANDS: tuple[str, ...] = tuple(brand for department in DEPARTMENTS for brand in department.brands)
 _BRANDS_PER_LEAF = 5
@@ -28,6 +30,7 @@ class SimItem(msgspec.Struct, frozen=True, omit_defaults=True):
     tags: tuple[str, ...]
     created_at: int
     image_url: str = ""
+    attributes: dict[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,7 @@ class Catalog:
         brand: `[n_items] int64`, row in `BRANDS`.
         price_z: `[n_items] float32`, log price in standard deviations from its leaf's median.
         quality: `[n_items] float32`, hidden, standard normal.
+        style: `[n_items] int64`, row in `STYLES`, hidden but for the description's words.
         created_at: `[n_items] int64`, ms UTC.
         exposure: `[n_items + 1] float64`, cumulated organic exposure: what shelves and search show.
         leaf_start: `[n_leaves + 1] int64`, where each leaf's rows begin.
@@ -51,6 +55,7 @@ class Catalog:
     brand: NDArray[np.int64]
     price_z: NDArray[np.float32]
     quality: NDArray[np.float32]
+    style: NDArray[np.int64]
     created_at: NDArray[np.int64]
     exposure: NDArray[np.float64]
     leaf_start: NDArray[np.int64]
@@ -75,21 +80,27 @@ class Catalog:
         return np.clip(found, 0, len(self.items) - 1)
 
 
-def make_catalog(seed: int, n_items: int, end_ms: int, arrival_days: int = 30) -> Catalog:
+def make_catalog(seed: int, n_items: int, end_ms: int, arrival_days: int = 30, config: ShopConfig = STILL) -> Catalog:
     """Make a catalogue: 70 % was there before, 30 % arrives over the last `arrival_days` before `end_ms`.
+
+    The configuration may add items that arrive after `end_ms`; they are among the rows of their leaves.
 
     Args:
         seed: same seed, same bytes.
-        n_items: at least one per leaf.
-        end_ms: ms UTC; every item exists by then.
+        n_items: that exist at `end_ms`, at least one per leaf.
+        end_ms: ms UTC, the present.
         arrival_days: days of arrivals.
+        config: whether there are texts, and how many items arrive later.
 
     Raises:
         NearlineError: fewer items than leaves.
     """
     if n_items < len(LEAVES):
         raise NearlineError("items", n_items, f"ask for {len(LEAVES)} or more: every leaf category needs an item")
+    later = round(n_items * config.new_items * config.horizon_days)
+    n_items += later
     rng = np.random.default_rng([seed, 1])
+    hidden = np.random.default_rng([seed, 6])
     share = rng.dirichlet(np.full(len(LEAVES), 8.0))
     extra = rng.choice(len(LEAVES), n_items - len(LEAVES), p=share)
     leaf = np.sort(np.concatenate([np.arange(len(LEAVES)), extra]))
@@ -101,11 +112,19 @@ def make_catalog(seed: int, n_items: int, end_ms: int, arrival_days: int = 30) -
     age = np.where(arrives, rng.random(n_items) * arrival_days, arrival_days + rng.random(n_items) * 365)
     created_at = end_ms - (age * DAY).astype(np.int64)
     exposure = np.exp(0.6 * quality + 0.8 * rng.standard_normal(n_items))
+    leaf_start = np.searchsorted(leaf, np.arange(len(LEAVES) + 1))
+    style = hidden.integers(len(STYLES), size=n_items)
+    if later:
+        others = np.setdiff1d(np.arange(n_items), leaf_start[:-1])  # each leaf keeps one from the beginning
+        arriving = hidden.choice(others, later, replace=False)
+        created_at[arriving] = end_ms + 1 + (hidden.random(later) * config.horizon_days * DAY).astype(np.int64)
     items = _describe(rng, leaf, brand, price_z, created_at)
+    if config.texts:
+        items = _with_texts(hidden, items, leaf, style, price_z)
     return Catalog(
-        items, leaf, brand, price_z, quality, created_at,
+        items, leaf, brand, price_z, quality, style, created_at,
         exposure=np.concatenate([[0.0], np.cumsum(exposure)]),
-        leaf_start=np.searchsorted(leaf, np.arange(len(LEAVES) + 1)),
+        leaf_start=leaf_start,
         rows={item.item_id: row for row, item in enumerate(items)},
     )  # fmt: skip
 
@@ -147,4 +166,21 @@ def _describe(
                     created_at=int(created_at[i]),
                 )
             )
+    return tuple(made)
+
+
+def _with_texts(
+    rng: np.random.Generator,
+    items: tuple[SimItem, ...],
+    leaf: NDArray[np.int64],
+    style: NDArray[np.int64],
+    price_z: NDArray[np.float32],
+) -> tuple[SimItem, ...]:
+    """Return the items with their descriptions, as the attribute `description`."""
+    made = []
+    for row, item in enumerate(items):
+        nouns = LEAVES[leaf[row]].nouns
+        noun = next((noun for noun in reversed(nouns) if noun in item.title), nouns[0])
+        text = describe(rng, int(style[row]), int(leaf[row]), noun, item.brand, float(price_z[row]))
+        made.append(msgspec.structs.replace(item, attributes={"description": text}))
     return tuple(made)

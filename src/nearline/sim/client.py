@@ -6,6 +6,7 @@ import http.client
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from nearline.schema.errors import NearlineError
@@ -31,6 +32,20 @@ class Answer:
     def ok(self) -> bool:
         """Return whether the server took it."""
         return 200 <= self.status < 300
+
+
+class Caller(Protocol):
+    """Something that speaks the HTTP API."""
+
+    retries: int
+
+    def get(self, path: str) -> Answer:
+        """Send a GET."""
+        ...
+
+    def post(self, path: str, body: bytes) -> Answer:
+        """Send JSON."""
+        ...
 
 
 class Client:

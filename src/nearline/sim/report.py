@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from nearline.sim.worth import Worth
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,39 @@ class Utility:
         """Return where the lists stand between random (0) and ideal (1)."""
         reach = self.ideal - self.random
         return (self.shown - self.random) / reach if reach else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ListNote:
+    """One list as the simulator saw it.
+
+    Args:
+        day: of the drive, from 0.
+        user: row of the user.
+        at: when, ms UTC.
+        items: `[k] int64` rows, as served.
+        clicks: that came of it.
+        purchases: that came of it.
+        truth: what was to be expected of it, given what the visit was after.
+        lasting: mean utility by lasting taste: shown, ideal, random.
+        session: mean utility in the visit: shown, ideal, random.
+    """
+
+    day: int
+    user: int
+    at: int
+    items: NDArray[np.int64]
+    clicks: int
+    purchases: int
+    truth: Worth
+    lasting: tuple[float, float, float]
+    session: tuple[float, float, float]
+
+
+def mean_utility(notes: list[tuple[float, float, float]]) -> Utility:
+    """Return the mean over lists; zeros when there are none."""
+    shown, ideal, random = np.mean(notes, axis=0) if notes else (0.0, 0.0, 0.0)
+    return Utility(float(shown), float(ideal), float(random))
 
 
 @dataclass(frozen=True, slots=True)
