@@ -18,6 +18,7 @@ from nearline.features.windowed_counts import ItemCountsFeature
 from nearline.pipeline.feature_set import FeatureSet
 from nearline.schema.clock import DAY, HOUR, Clock, DataClock, WallClock
 from nearline.schema.components import Fold, Source, Stateful
+from nearline.schema.errors import NearlineError
 from nearline.schema.kinds import Kinds
 from nearline.sources.als import AlsSource
 from nearline.sources.trending import TrendingSource
@@ -28,6 +29,9 @@ from nearline.stores.snapshots import SnapshotStore
 from nearline.stores.sqlite_log import SqliteLog
 from nearline.stores.state import MemoryState
 from nearline.stores.world import OnlineWorld
+
+IMPORTING = "importing.json"
+"""In a tenant's folder as long as an import is not done."""
 
 
 class Meta(msgspec.Struct, frozen=True):
@@ -144,8 +148,14 @@ class Tenant:
         settings = (state.hot_ttl_hours, state.history_ttl_days)
         return state_hash(self._folds(sources), parts, self.app.types, settings)
 
-    def log(self, read_only: bool = False) -> SqliteLog:
-        """Open the log; one process at a time may write."""
+    def log(self, read_only: bool = False, importing: bool = False) -> SqliteLog:
+        """Open the log; one process at a time may write.
+
+        Raises:
+            NearlineError: another process writes, or an import was broken off and it is not the import that asks.
+        """
+        if not importing and (self.folder / IMPORTING).exists():
+            raise NearlineError("storage.path", str(self.folder), "an import was broken off; run it again, and it goes on")
         return SqliteLog(self.folder / "log.sqlite", self.settings.storage.durability, read_only=read_only)
 
     @cached_property

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
+from nearline.batch.dropped import Dropped, Example
 from nearline.schema.errors import NearlineError
 from nearline.schema.item import Item
 
@@ -25,11 +26,26 @@ EVENTS = pa.schema(
         ("session_id", pa.string()),
         ("device", pa.string()),
         ("event_id", pa.string()),
+        ("request_id", pa.string()),
         ("category", pa.string()),
         ("brand", pa.string()),
     ]
 )
 """Columns of `Dataset.events`. `timestamp` is ms UTC; numbers are null and texts "" where there is none."""
+
+LISTS = pa.schema(
+    [
+        ("user_id", pa.string()),
+        ("session_id", pa.string()),
+        ("request_id", pa.string()),
+        ("timestamp", pa.int64()),
+        ("device", pa.string()),
+        ("surface", pa.string()),
+        ("items", pa.list_(pa.string())),
+        ("offset", pa.int64()),
+    ]
+)
+"""Columns of `Dataset.lists`: what was shown to whom; `offset` is the number of events before it, by place in `events`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,32 +56,49 @@ class ImportReport:
         rows: rows that the files hold.
         kept: rows that became events.
         dropped: reason to number of rows; each row counts once, under the first reason that fits.
+        examples: reason to the first of its rows.
+        described: items that the files describe; the others are known by their events alone.
     """
 
     rows: int = 0
     kept: int = 0
     dropped: Mapping[str, int] = field(default_factory=dict)
+    examples: Mapping[str, Sequence[Example]] = field(default_factory=dict)
+    described: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Dataset:
     """Imported history.
 
     Attributes:
         name: of the folder or file.
-        items: the catalogue; every item of `events` is in it, and each only once.
-        events: schema `EVENTS`, in log order: sorted by timestamp, stable.
+        items: the catalogue; every item of `rows` is in it, and each only once.
+        rows: events in log order, sorted by timestamp, stable; some columns of `EVENTS`, at least the first four, texts
+            perhaps as dictionaries. Columns that `EVENTS` lacks are kept.
         order_only: timestamps were made from positions; time-based components must be off.
         positive: the commonest event type, the one to predict unless told otherwise.
         report: rows kept and dropped.
+        lists: what was shown, schema `LISTS`, in order of time, where the data says it.
     """
 
     name: str
     items: tuple[Item, ...]
-    events: pa.Table
+    rows: pa.Table
     order_only: bool
     positive: str
     report: ImportReport = field(default_factory=ImportReport)
+    lists: pa.Table | None = None
+
+    @cached_property
+    def events(self) -> pa.Table:
+        """All columns of `EVENTS`, each event with what is known of its item."""
+        return stamp(_complete(self.rows), self.items).combine_chunks()
+
+    def chunks(self, size: int, start: int = 0) -> Iterator[pa.Table]:
+        """Yield the events from place `start` on, some at a time, as `events` has them and without holding them all."""
+        for begin in range(start, self.rows.num_rows, size):
+            yield stamp(_complete(self.rows.slice(begin, size)), self.items)
 
 
 def stamp(table: pa.Table, items: Sequence[Item]) -> pa.Table:
@@ -97,25 +130,6 @@ def stamp(table: pa.Table, items: Sequence[Item]) -> pa.Table:
     return table
 
 
-def reject(table: pa.Table, bad: Mapping[str, NDArray[np.bool_]]) -> tuple[pa.Table, dict[str, int]]:
-    """Drop bad rows.
-
-    Args:
-        table: `n` rows.
-        bad: reason to mask, `[n] bool`; the first reason that fits a row is the one that is counted.
-
-    Returns:
-        The good rows, and how many were dropped for each reason.
-    """
-    gone = np.zeros(table.num_rows, np.bool_)
-    dropped = {}
-    for reason, mask in bad.items():
-        if count := int(np.count_nonzero(mask & ~gone)):
-            dropped[reason] = count
-        gone |= mask
-    return (table.filter(pa.array(~gone)) if gone.any() else table), dropped
-
-
 def assemble(
     name: str,
     table: pa.Table,
@@ -123,8 +137,9 @@ def assemble(
     dropped: Mapping[str, int],
     *,
     order_only: bool = False,
+    lists: pa.Table | None = None,
 ) -> Dataset:
-    """Make a dataset from clean rows: sorted, completed to `EVENTS`, stamped, every item registered.
+    """Make a dataset from clean rows: sorted, every item registered.
 
     Args:
         name: of the dataset.
@@ -132,6 +147,7 @@ def assemble(
         items: what is known about items; the first of an id wins, and unknown items of events are added bare.
         dropped: rows that were not kept, by reason.
         order_only: whether timestamps were made.
+        lists: what was shown; the rows must be sorted by time already, since offsets count them.
 
     Raises:
         NearlineError: no row is left.
@@ -142,29 +158,38 @@ def assemble(
     if (times[1:] < times[:-1]).any():
         table = table.take(pa.array(np.argsort(times, kind="stable")))
     catalogue = {item.item_id: item for item in reversed(items)}
-    ids = dict.fromkeys([item.item_id for item in items] + pc.unique(table["item_id"]).to_pylist())
+    seen = pc.unique(table["item_id"]).to_pylist()
+    seen += pc.unique(pc.list_flatten(lists["items"])).to_pylist() if lists is not None else []
+    ids = dict.fromkeys([item.item_id for item in items] + seen)
     everything = tuple(catalogue.get(item_id) or Item(item_id) for item_id in ids if item_id)
     types = {row["values"]: row["counts"] for row in pc.value_counts(table["event_type"]).to_pylist()}
     rows = table.num_rows
     return Dataset(
         name=name,
         items=everything,
-        events=_complete(stamp(table, everything)).combine_chunks(),
+        rows=table,
         order_only=order_only,
         positive=max(sorted(types), key=lambda kind: types[kind]),
-        report=ImportReport(rows + sum(dropped.values()), rows, dict(dropped)),
+        report=ImportReport(
+            rows + sum(dropped.values()),
+            rows,
+            dict(dropped),
+            dropped.examples if isinstance(dropped, Dropped) else {},
+            len(catalogue),
+        ),
+        lists=lists,
     )
 
 
 def _complete(table: pa.Table) -> pa.Table:
-    """Return the columns of `EVENTS` in their order, those that are missing filled."""
-    columns = []
+    """Return the columns of `EVENTS` in their order, those that are missing filled, and then the table's others."""
+    columns = {}
     for column in EVENTS:
         text = pa.types.is_string(column.type)
         if column.name not in table.column_names:
             nothing = pa.scalar("" if text else None, column.type)
-            columns.append(pa.repeat(nothing, table.num_rows))
+            columns[column.name] = pa.repeat(nothing, table.num_rows)
         else:
             values = table[column.name].cast(column.type)
-            columns.append(pc.fill_null(values, "") if text else values)
-    return pa.table(columns, schema=EVENTS)
+            columns[column.name] = pc.fill_null(values, "") if text else values
+    return pa.table(columns | {name: table[name] for name in table.column_names if name not in columns})

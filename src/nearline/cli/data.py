@@ -12,8 +12,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from nearline.app.tenant import Tenant
 from nearline.batch.dataset import Dataset
-from nearline.batch.importers import load_dataset
-from nearline.batch.importing import import_dataset
+from nearline.batch.importers import FORMATS, load_dataset
+from nearline.batch.importers.column_map import parse_map
+from nearline.batch.importing import check_types, import_dataset
+from nearline.batch.summary import summarise, text_of
 from nearline.batch.verifying import verify
 from nearline.cli.options import HERE, AppFile, Config, tenant_of
 from nearline.embedded.backup import backup as run_backup
@@ -32,29 +34,44 @@ def register(cli: typer.Typer) -> None:
 
 
 def import_(
-    data: Annotated[Path, typer.Argument(help="A folder or file: MovieLens, MovieTweetings, Taobao, CSV or Parquet.")],
+    data: Annotated[Path, typer.Argument(help=f"A folder or file: {', '.join(form.name for form in FORMATS)}.")],
     app: AppFile = HERE,
     config: Config = None,
+    mapping: Annotated[
+        str,
+        typer.Option("--map", help="Columns of a CSV or Parquet: user_id=customer,item_id=sku,timestamp=ts; or a TOML file."),
+    ] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be imported and what not; write nothing.")] = False,
     data_clock: Annotated[bool, typer.Option(help="Let time go on from the data's last event.")] = True,
 ) -> None:
-    """Import items and events into an empty tenant."""
+    """Import items and events into an empty tenant; one that was broken off goes on."""
     tenant = tenant_of(app, config)
-    dataset = load_dataset(data)
+    with console.status(f"reading {data}"):
+        dataset = load_dataset(data, parse_map(mapping) if mapping else None)
+    told = text_of(summarise(dataset))
+    if dry_run:
+        print(told)
+        check_types(tenant, dataset)
+        console.print("nothing was written")
+        return
     import_with_bar(tenant, dataset, data_clock)
-    report = dataset.report
-    console.print(f"{report.kept:,} of {report.rows:,} rows kept; left out: {dict(report.dropped) or 'none'}")
+    print(told)
 
 
 def import_with_bar(tenant: Tenant, dataset: Dataset, data_clock: bool = True) -> None:
     """Import with a progress bar."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
-        tasks = {what: progress.add_task(f"import {what}", total=None) for what in ("items", "events")}
+        tasks = {what: progress.add_task(f"import {what}", total=None) for what in _parts(dataset)}
 
         def step(what: str, done: int, total: int) -> None:
             progress.update(tasks[what], completed=done, total=total)
 
         import_dataset(tenant, dataset, data_clock=data_clock, progress=step)
+
+
+def _parts(dataset: Dataset) -> tuple[str, ...]:
+    return ("items", "events") if dataset.lists is None else ("items", "events", "lists")
 
 
 def maintain(app: AppFile = HERE, config: Config = None) -> None:

@@ -10,6 +10,9 @@ from nearline.schema.event import Record
 from nearline.schema.ids import visitor_key
 from nearline.schema.query import Query
 
+IMPRESSION = "$impression"
+"""Event type of a list in the topic `feedback`."""
+
 SERVED_FROM = {
     "ranker": "every stage on time, ranked by the release's ranker",
     "light_ranker": "the ranker was late or failed; the light ranker of the same release ordered the candidates",

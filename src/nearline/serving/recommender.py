@@ -18,13 +18,12 @@ from nearline.schema.candidates import F32
 from nearline.schema.components import Source, UserState
 from nearline.schema.event import Record
 from nearline.schema.query import Query
-from nearline.schema.served import Explanation, Impression, Served, ServedItem
+from nearline.schema.served import IMPRESSION, Explanation, Impression, Served, ServedItem
 from nearline.serving.fallback import Fallback
 from nearline.serving.wording import Saying, Wording, roles_of
 from nearline.sources.editorial import EditorialSource
 from nearline.stores.world import OnlineWorld
 
-IMPRESSION = "$impression"
 _encode = msgspec.json.Encoder().encode
 
 

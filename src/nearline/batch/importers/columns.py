@@ -1,8 +1,7 @@
-"""Text files into columns of text, and those into columns of values, null where they make no sense."""
+"""Columns of text into columns of values, null where they make no sense."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,77 +9,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as pacsv
 from numpy.typing import NDArray
-
-from nearline.schema.errors import NearlineError
-
-RAGGED = "wrong number of columns"
-"""Reason of rows with too many or too few fields."""
 
 NO_TEXT = ("", "null", "NULL", "None", "NaN", "nan", "NA", "N/A")
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _ZONE = r"[T ]\S*(Z|[+-]\d\d:?\d\d|[+-]\d\d)$"
 _MS_FROM, _MS_TO = 1e11, 1e14
 """Numbers below the first are seconds (until the year 5138), below the second milliseconds."""
-
-
-def read_text(
-    path: Path,
-    names: Sequence[str],
-    delimiter: str,
-    *,
-    header: bool = False,
-    quotes: bool = False,
-    include: Sequence[str] = (),
-) -> tuple[pa.Table, int]:
-    """Read a delimited file as text.
-
-    Args:
-        path: of the file.
-        names: all its columns.
-        delimiter: one character, or "::" as in the files of MovieLens.
-        header: whether the first row holds names, and is no data.
-        quotes: whether values may be in double quotes and hold line breaks.
-        include: columns to read; all when empty.
-
-    Returns:
-        Columns of strings, null for nothing, and how many rows were left out for a wrong number of fields.
-
-    Raises:
-        NearlineError: the file can't be read, or is not UTF-8.
-    """
-    ragged: list[None] = []
-
-    def skip(_: object) -> str:
-        ragged.append(None)
-        return "skip"
-
-    try:
-        raw = path.read_bytes()
-        if len(delimiter) > 1:
-            raw, delimiter = raw.replace(delimiter.encode(), b"\t"), "\t"
-        if not raw.strip():
-            return pa.table({n: pa.array([], pa.string()) for n in include or names}), 0
-        table = pacsv.read_csv(
-            pa.BufferReader(raw),
-            pacsv.ReadOptions(column_names=list(names), skip_rows=int(header)),
-            pacsv.ParseOptions(
-                delimiter=delimiter,
-                quote_char='"' if quotes else False,
-                newlines_in_values=quotes,
-                invalid_row_handler=skip,
-            ),
-            pacsv.ConvertOptions(
-                column_types=dict.fromkeys(names, pa.string()),
-                include_columns=list(include),
-                strings_can_be_null=True,
-                null_values=list(NO_TEXT),
-            ),
-        )
-    except (OSError, pa.ArrowInvalid) as error:
-        raise NearlineError(str(path), str(error), "give a readable UTF-8 text file with one row a line") from error
-    return table, len(ragged)
 
 
 def first_line(path: Path) -> str:

@@ -9,17 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nearline.batch.dataset import Dataset, assemble, reject
-from nearline.batch.importers.columns import (
-    RAGGED,
-    first_line,
-    milliseconds,
-    missing,
-    numbers,
-    read_text,
-    text,
-)
+from nearline.batch.dataset import Dataset, assemble
+from nearline.batch.dropped import Dropped
+from nearline.batch.importers.columns import first_line, missing, numbers
 from nearline.batch.importers.movies import movie, read_movies
+from nearline.batch.importers.reading import Raw, Sieve, read_text
 from nearline.schema.item import Item
 
 END = 978_307_200_000
@@ -78,64 +72,46 @@ def _timed(folder: Path) -> bool:
 
 
 def _rated(folder: Path, file: str, delimiter: str, items: list[Item]) -> Dataset:
-    table, ragged = read_text(folder / file, ("user_id", "item_id", "rating", "timestamp"), delimiter)
-    return rated(folder.name, table, ragged, items)
+    return rated(folder.name, read_text(folder / file, ("user_id", "item_id", "rating", "timestamp"), delimiter), items)
 
 
-def rated(name: str, table: pa.Table, ragged: int, items: list[Item]) -> Dataset:
+def rated(name: str, raw: Raw, items: list[Item]) -> Dataset:
     """Return ratings with times as a dataset.
 
     Args:
         name: of the dataset.
-        table: user_id, item_id, rating and timestamp as text.
-        ragged: rows that had a wrong number of fields.
+        raw: user_id, item_id, rating and timestamp as text.
         items: the films.
     """
-    users, films = text(table["user_id"]), text(table["item_id"])
-    (ratings, _), times = numbers(table["rating"]), milliseconds(table["timestamp"])
-    events = pa.table(
-        {
-            "user_id": users,
-            "item_id": films,
-            "event_type": pa.repeat("rate", table.num_rows),
-            "timestamp": times,
-            "rating": ratings,
-        }
-    )
-    events, dropped = reject(
-        events,
-        {
-            "no user_id": missing(users),
-            "no item_id": missing(films),
-            "bad rating": missing(ratings),
-            "bad timestamp": missing(times),
-        },
-    )
-    return assemble(name, events, items, {RAGGED: ragged} | dropped if ragged else dropped)
+    dropped = Dropped()
+    return assemble(name, ratings(raw, dropped), items, dropped)
+
+
+def ratings(raw: Raw, dropped: Dropped) -> pa.Table:
+    """Return the good rows of user_id, item_id, rating and timestamp as `rate` events."""
+    sieve = Sieve(raw, dropped)
+    columns = {"user_id": sieve.text("user_id"), "item_id": sieve.text("item_id")}
+    columns["event_type"] = pa.repeat("rate", raw.table.num_rows)
+    rating, times = sieve.number("rating", required=True), sieve.time()
+    return sieve.table({**columns, "timestamp": times, "rating": rating})
 
 
 def _ordered(folder: Path) -> Dataset:
     """Load the order-only form: the `sas_*` subset, times made backwards from each user's last event."""
-    table, ragged = read_text(folder / "ratings_ordered.csv", ORDERED, ",", header=True)
-    (ratings, _), (positions, _) = numbers(table["rating"]), numbers(table["position"])
-    users, films = text(table["user_id"]), text(table["movie_id"])
-    table = pa.table(
+    raw = read_text(folder / "ratings_ordered.csv", ORDERED, ",", header=True)
+    dropped = Dropped()
+    sieve = Sieve(raw, dropped)
+    users, films = sieve.text("user_id"), sieve.text("movie_id")
+    positions, _ = numbers(raw.table["position"])
+    sieve.drop("not in the sas subset", "position", missing(positions))
+    table = sieve.table(
         {
             "user_id": users,
             "item_id": films,
-            "event_type": pa.repeat("rate", table.num_rows),
-            "rating": ratings,
+            "event_type": pa.repeat("rate", raw.table.num_rows),
+            "rating": sieve.number("rating", required=True),
             "position": positions,
         }
-    )
-    table, dropped = reject(
-        table,
-        {
-            "no user_id": missing(users),
-            "no item_id": missing(films),
-            "not in the sas subset": missing(positions),
-            "bad rating": missing(ratings),
-        },
     )
     coded = table["user_id"].combine_chunks().dictionary_encode()
     user, position = coded.indices.to_numpy(), table["position"].to_numpy().astype(np.int64)
@@ -150,7 +126,7 @@ def _ordered(folder: Path) -> Dataset:
     table = table.drop_columns(["position"]).append_column("timestamp", pa.array(times)).take(order)
     seen = set(pc.unique(table["item_id"]).to_pylist())
     items = [item for item in _movies(folder) if item.item_id in seen]
-    return assemble(folder.name, table, items, {RAGGED: ragged} | dropped if ragged else dropped, order_only=True)
+    return assemble(folder.name, table, items, dropped, order_only=True)
 
 
 def _movies(folder: Path) -> list[Item]:

@@ -6,9 +6,10 @@ import re
 from pathlib import Path
 
 from nearline.batch.dataset import Dataset
-from nearline.batch.importers.columns import first_line, read_text
+from nearline.batch.importers.columns import first_line
 from nearline.batch.importers.movielens import rated
 from nearline.batch.importers.movies import read_movies
+from nearline.batch.importers.reading import read_text
 
 
 def detect(folder: Path) -> bool:
@@ -23,5 +24,5 @@ def load(folder: Path) -> Dataset:
     Raises:
         NearlineError: a file can't be read.
     """
-    table, ragged = read_text(folder / "ratings.dat", ("user_id", "item_id", "rating", "timestamp"), "::")
-    return rated(folder.name, table, ragged, read_movies(folder / "movies.dat", "utf-8"))
+    raw = read_text(folder / "ratings.dat", ("user_id", "item_id", "rating", "timestamp"), "::")
+    return rated(folder.name, raw, read_movies(folder / "movies.dat", "utf-8"))

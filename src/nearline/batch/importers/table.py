@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from nearline.batch.dataset import Dataset, assemble, reject
-from nearline.batch.importers.columns import (
-    RAGGED,
-    first_line,
-    milliseconds,
-    missing,
-    numbers,
-    read_text,
-    text,
-)
+from nearline.batch.dataset import Dataset, assemble
+from nearline.batch.dropped import Dropped
+from nearline.batch.importers.column_map import ColumnMap
+from nearline.batch.importers.columns import first_line, milliseconds, numbers, text
+from nearline.batch.importers.reading import Raw, Sieve, read_text
 from nearline.schema.errors import NearlineError
 from nearline.schema.item import Item
 
@@ -47,7 +42,9 @@ NAMES: dict[str, tuple[str, ...]] = {
 Where no column is for users, sessions stand in for them."""
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".parquet")
+NO_MAP = ColumnMap()
 _NUMBERS = ("rating", "value", "price")
+_KEY = ("user_id", "item_id", "timestamp")
 _ITEM = ("title", "category", "brand", "price", "tags", "created_at")
 
 
@@ -56,52 +53,68 @@ def detect(folder: Path) -> bool:
     return bool(_events(folder))
 
 
-def load(folder: Path) -> Dataset:
+def load(folder: Path, mapping: ColumnMap = NO_MAP) -> Dataset:
     """Load a table of events, given by itself or as the only one of its folder.
 
     A row without an event type is a `rate` where it has a rating, else a `view`. Items get the last
     attributes that rows say; what another table beside it says, one with items but no users, goes before
     (title, category, brand, price, tags split by "|", created_at).
 
+    Args:
+        folder: or file.
+        mapping: our columns to those of the files; others are found by their usual names.
+
     Raises:
-        NearlineError: several tables of events, an unreadable file, or no usable row.
+        NearlineError: several tables of events, an unreadable file, a column that is not there, or no usable row.
     """
-    files = _events(folder)
-    if len(files) != 1:
-        found = [file.name for file in files]
-        raise NearlineError("folder", found, "give the one file of events, with users, items and times")
-    table, ragged = _read(files[0])
-    columns: dict[str, Any] = {}
-    bad = {}
-    for name in ("user_id", "item_id"):
-        columns[name] = text(table[name])
-        bad[f"no {name}"] = missing(columns[name])
-    columns["timestamp"] = milliseconds(table["timestamp"])
-    bad["bad timestamp"] = missing(columns["timestamp"])
-    for name in table.column_names:
+    file = _events_file(folder, mapping)
+    _check(file, mapping)
+    raw = _read(file, mapping.events)
+    dropped = Dropped()
+    sieve = Sieve(raw, dropped)
+    columns: dict[str, Any] = {name: sieve.text(name) for name in ("user_id", "item_id")}
+    columns["timestamp"] = sieve.time()
+    for name in raw.table.column_names:
         if name in _NUMBERS:
-            columns[name], bad[f"bad {name}"] = numbers(table[name])
+            columns[name] = sieve.number(name)
         elif name not in columns and name != "created_at":
-            columns[name] = text(table[name])
-    columns["event_type"] = _types(columns, table.num_rows)
-    events, dropped = reject(pa.table(columns), bad)
-    if ragged:
-        dropped = {RAGGED: ragged} | dropped
-    items = _items(files[0], events)
+            columns[name] = sieve.text(name, required=False)
+    columns["event_type"] = _types(columns, raw.table.num_rows, mapping)
+    events = sieve.table(columns)
+    items = _items(file, events, mapping)
     kept = [name for name in events.column_names if name not in ("title", "tags")]
     name = folder.name if folder.is_dir() else folder.stem
     return assemble(name, events.select(kept), items, dropped)
 
 
-def _types(columns: dict[str, Any], rows: int) -> Any:
+def _check(file: Path, mapping: ColumnMap) -> None:
+    """Refuse a mapping that names columns which are nowhere; those of items may be in either kind of table."""
+    headers = {file: set(_header(file))} | {other: set(_header(other)) for other in _items_files(file, mapping)}
+    everywhere = set().union(*headers.values())
+    absent = {
+        f"{ours}={theirs}"
+        for part, there in ((mapping.events, headers[file]), (mapping.items, everywhere))
+        for ours, theirs in part.items()
+        if not theirs.startswith("=") and theirs not in (everywhere if ours in _ITEM else there)
+    }
+    if absent:
+        shown = "; ".join(f"{path.name} has {', '.join(_header(path))}" for path in headers)
+        raise NearlineError("--map", ", ".join(sorted(absent)), shown)
+
+
+def _types(columns: dict[str, Any], rows: int, mapping: ColumnMap) -> Any:
     """Return event types: those given, else "rate" where there is a rating and "view" where there is none."""
     default: Any = pa.repeat("view", rows)
     if "rating" in columns:
         default = pc.if_else(pc.is_valid(columns["rating"]), "rate", "view")
-    return pc.coalesce(columns["event_type"], default) if "event_type" in columns else default
+    given = pc.coalesce(columns["event_type"], default) if "event_type" in columns else default
+    if not mapping.event_types:
+        return given
+    places = pc.index_in(given, value_set=pa.array(list(mapping.event_types)))
+    return pc.coalesce(pc.take(pa.array(list(mapping.event_types.values()), pa.string()), places), given)
 
 
-def _items(events_file: Path, events: pa.Table) -> list[Item]:
+def _items(events_file: Path, events: pa.Table, mapping: ColumnMap) -> list[Item]:
     """Return items from the tables of items beside the events, completed by what the events say of them."""
     said: defaultdict[str, dict[str, Any]] = defaultdict(dict)
     ordered = events.sort_by("timestamp") if set(_ITEM) & set(events.column_names) else events
@@ -111,12 +124,9 @@ def _items(events_file: Path, events: pa.Table) -> list[Item]:
             last = has.group_by("item_id", use_threads=False).aggregate([(name, "last")])
             for item_id, value in zip(last["item_id"].to_pylist(), last[f"{name}_last"].to_pylist(), strict=True):
                 said[item_id][name] = value
-    for file in sorted(events_file.parent.iterdir()):
-        found = _columns(file)
-        if "item_id" in found and "user_id" not in found and set(_ITEM) & set(found):
-            table, _ = _read(file)
-            for item_id, values in _rows(table):
-                said[item_id] |= values
+    for file in _items_files(events_file, mapping):
+        for item_id, values in _rows(_read(file, mapping.items).table):
+            said[item_id] |= values
     for values in said.values():
         if "tags" in values:
             values["tags"] = tuple(tag for tag in values["tags"].split("|") if tag)
@@ -137,18 +147,57 @@ def _rows(table: pa.Table) -> Sequence[tuple[str, dict[str, Any]]]:
 def _events(folder: Path) -> list[Path]:
     """Return the tables of events: the file itself, or those in the folder."""
     files = sorted(folder.iterdir()) if folder.is_dir() else [folder]
-    return [file for file in files if {"user_id", "item_id", "timestamp"} <= set(_columns(file))]
+    return [file for file in files if set(_KEY) <= set(_columns(file))]
 
 
-def _columns(file: Path) -> dict[str, str]:
+def _events_file(folder: Path, mapping: ColumnMap) -> Path:
+    if mapping.events_file:
+        return _named(folder, mapping.events_file)
+    if mapping.events:
+        key = {name: mapping.events[name] for name in _KEY if name in mapping.events and mapping.events[name][:1] != "="}
+        files = [folder] if folder.is_file() else sorted(folder.iterdir())
+        files = [file for file in files if set(key.values()) <= set(_header(file)) and set(_KEY) <= set(_columns(file, key))]
+        if not files:
+            seen = {file.name: _header(file) for file in ([folder] if folder.is_file() else sorted(folder.iterdir()))}
+            headers = "; ".join(f"{name} has {', '.join(columns)}" for name, columns in seen.items() if columns)
+            raise NearlineError(
+                "--map", ", ".join(f"{k}={v}" for k, v in key.items()), f"no table has these columns: {headers}"
+            )
+    else:
+        files = _events(folder)
+    if len(files) != 1:
+        found = [file.name for file in files]
+        raise NearlineError("folder", found, "give the one file of events, with users, items and times")
+    return files[0]
+
+
+def _items_files(events_file: Path, mapping: ColumnMap) -> list[Path]:
+    if mapping.items_file:
+        return [_named(events_file.parent, mapping.items_file)]
+    found = []
+    for file in sorted(events_file.parent.iterdir()):
+        columns = _columns(file, mapping.items) if file != events_file else {}
+        if "item_id" in columns and "user_id" not in columns and set(_ITEM) & set(columns):
+            found.append(file)
+    return found
+
+
+def _named(folder: Path, name: str) -> Path:
+    path = (folder if folder.is_dir() else folder.parent) / name
+    if not _header(path):
+        raise NearlineError("--map", str(path), "name a CSV or Parquet file that exists")
+    return path
+
+
+def _columns(file: Path, given: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return our names of a file's columns to its own; none where it is no table."""
-    by_plain = {name.strip().lower().replace("_", ""): name for name in reversed(_header(file))}
-    out = {}
+    header = _header(file)
+    by_plain = {name.strip().lower().replace("_", ""): name for name in reversed(header)}
+    out = {ours: name for ours, name in (given or {}).items() if name in header or (name.startswith("=") and header)}
     for ours, names in NAMES.items():
         for name in names:
-            if (plain := name.replace("_", "")) in by_plain:
+            if ours not in out and (plain := name.replace("_", "")) in by_plain:
                 out[ours] = by_plain[plain]
-                break
     return out
 
 
@@ -168,13 +217,17 @@ def _delimiter(line: str) -> str:
     return max(",\t;", key=line.count)
 
 
-def _read(file: Path) -> tuple[pa.Table, int]:
-    """Return the columns that we know, under our names, and the number of ragged rows."""
-    found = _columns(file)
-    wanted = list(dict.fromkeys(found.values()))
+def _read(file: Path, given: Mapping[str, str]) -> Raw:
+    """Return the columns that we know, under our names."""
+    found, header = _columns(file, given), _header(file)
+    wanted = list(dict.fromkeys(name for name in found.values() if not name.startswith("=")))
     if file.suffix.lower() == ".parquet":
-        table, ragged = pq.read_table(file, columns=wanted), 0
+        raw = Raw(file.name, pq.read_table(file, columns=wanted))
     else:
         line = first_line(file)
-        table, ragged = read_text(file, _header(file), _delimiter(line), header=True, quotes=True, include=wanted)
-    return pa.table({ours: table[theirs] for ours, theirs in found.items()}), ragged
+        raw = read_text(file, header, _delimiter(line), header=True, quotes=True, include=wanted)
+    rows = raw.table.num_rows
+    columns = {
+        ours: pa.repeat(theirs[1:], rows) if theirs.startswith("=") else raw.table[theirs] for ours, theirs in found.items()
+    }
+    return Raw(file.name, pa.table(columns), raw.first, raw.ragged, found)

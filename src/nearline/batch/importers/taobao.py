@@ -7,8 +7,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nearline.batch.dataset import Dataset, assemble, reject
-from nearline.batch.importers.columns import RAGGED, first_line, milliseconds, missing, read_text, text
+from nearline.batch.dataset import Dataset, assemble
+from nearline.batch.dropped import Dropped
+from nearline.batch.importers.columns import first_line, missing, text
+from nearline.batch.importers.reading import Sieve, read_text
 from nearline.schema.item import Item
 
 FILE = "UserBehavior.csv"
@@ -29,27 +31,22 @@ def load(folder: Path) -> Dataset:
         NearlineError: the file can't be read.
     """
     header = first_line(folder / FILE).split(",")[0] == COLUMNS[0]
-    table, ragged = read_text(folder / FILE, COLUMNS, ",", header=header)
-    places = pc.index_in(table["behavior"], value_set=pa.array(list(TYPES)))
-    events = pa.table(
+    raw = read_text(folder / FILE, COLUMNS, ",", header=header)
+    dropped = Dropped()
+    sieve = Sieve(raw, dropped)
+    users, goods = sieve.text("user_id"), sieve.text("item_id")
+    places = pc.index_in(text(raw.table["behavior"]), value_set=pa.array(list(TYPES)))
+    sieve.drop("unknown behavior", "behavior", missing(places))
+    events = sieve.table(
         {
-            "user_id": text(table["user_id"]),
-            "item_id": text(table["item_id"]),
+            "user_id": users,
+            "item_id": goods,
             "event_type": pc.take(pa.array(list(TYPES.values())), places),
-            "timestamp": milliseconds(table["ts"]),
-            "category": text(table["category_id"]),
+            "timestamp": sieve.time("ts"),
+            "category": sieve.text("category_id", required=False),
         }
-    )
-    events, dropped = reject(
-        events,
-        {
-            "no user_id": missing(events["user_id"]),
-            "no item_id": missing(events["item_id"]),
-            "unknown behavior": missing(events["event_type"]),
-            "bad timestamp": missing(events["timestamp"]),
-        },
     )
     ordered = events.select(["item_id", "category", "timestamp"]).sort_by("timestamp")
     latest = dict(zip(ordered["item_id"].to_pylist(), ordered["category"].to_pylist(), strict=True))
     items = [Item(item_id, category=category or "") for item_id, category in latest.items()]
-    return assemble(folder.name, events, items, {RAGGED: ragged} | dropped if ragged else dropped)
+    return assemble(folder.name, events, items, dropped)
