@@ -1,0 +1,52 @@
+"""A client of the HTTP API: `Client`, and `AsyncClient` for asyncio.
+
+    from nearline.client import Client
+
+    with Client("http://127.0.0.1:8080", api_key="...") as nearline:
+        shown = nearline.recommend(user_id="u1", page_size=10)
+        nearline.event("click", user_id="u1", item_id=shown.items[0].item_id, request_id=shown.request_id)
+
+Events are sent in batches by a thread (or a task) of the client: `event` only puts them in a queue. HTTP is httpx's, from
+the extra `nearline[client]`: connections are kept, proxies and certificates are what users of the field expect, and there
+is one library for threads and for asyncio. Neither NumPy nor Numba is loaded.
+"""
+
+from __future__ import annotations
+
+from nearline.client.aio import AsyncClient
+from nearline.client.errors import ApiError, NearlineClientError, UnavailableError
+from nearline.client.http import Retry
+from nearline.client.outbox import Outbox, OutboxOptions, OutboxStats
+from nearline.client.sync import Client
+from nearline.client.types import (
+    Explanation,
+    ItemsTaken,
+    Recommendation,
+    Recommendations,
+    Rejection,
+    SimilarItem,
+    SimilarItems,
+    Trending,
+    UserErased,
+)
+
+__all__ = [
+    "ApiError",
+    "AsyncClient",
+    "Client",
+    "Explanation",
+    "ItemsTaken",
+    "NearlineClientError",
+    "Outbox",
+    "OutboxOptions",
+    "OutboxStats",
+    "Recommendation",
+    "Recommendations",
+    "Rejection",
+    "Retry",
+    "SimilarItem",
+    "SimilarItems",
+    "Trending",
+    "UnavailableError",
+    "UserErased",
+]

@@ -1,0 +1,211 @@
+"""The client for asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from time import monotonic
+from types import TracebackType
+from typing import Any
+
+import httpx
+import msgspec
+
+from nearline.client import http
+from nearline.client.errors import NearlineClientError, UnavailableError
+from nearline.client.http import BUSY, JSON, SENDING, Request, Retry
+from nearline.client.outbox import Outbox, OutboxOptions, OutboxStats, event_of
+from nearline.client.types import ItemsTaken, Recommendations, SimilarItems, Trending, UserErased
+
+
+class AsyncClient:
+    """Talks to one server from one event loop; arguments and answers are those of `Client`.
+
+    Close it, or use it in `async with`: no hook at the end of the program can send what waits, since the loop is gone then.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        api_key: str = "",
+        *,
+        timeout: float = 5.0,
+        retry: Retry | None = None,
+        outbox: OutboxOptions | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._retry = retry or Retry()
+        self._http = httpx.AsyncClient(**http.options(base_url, api_key, timeout), transport=transport)
+        self._wake, self._stopped = asyncio.Event(), asyncio.Event()
+        self._sender: asyncio.Task[None] | None = None
+        self._outbox = Outbox(outbox or OutboxOptions(), self._notify)
+        self._deadline = float("inf")
+
+    def event(
+        self,
+        event_type: str,
+        *,
+        user_id: str = "",
+        item_id: str = "",
+        session_id: str = "",
+        request_id: str = "",
+        page: str = "",
+        position: int | None = None,
+        device: str = "",
+        price: float | None = None,
+        rating: float | None = None,
+        dwell_ms: int | None = None,
+        timestamp: int | None = None,
+        event_id: str = "",
+        context: Mapping[str, Any] | None = None,
+        value: Mapping[str, Any] | None = None,
+    ) -> str | None:
+        """Put an event into the queue and return at once, without awaiting; called on the loop. See `Client.event`."""
+        where = {"request_id": request_id, "page": page, "position": position, "device": device}
+        what = {"price": price, "rating": rating, "dwell_ms": dwell_ms}
+        return self._outbox.put(
+            event_of(event_type, user_id, item_id, session_id, timestamp, event_id, context, value, where, what)
+        )  # fmt: skip
+
+    async def recommend(
+        self,
+        user_id: str = "",
+        *,
+        session_id: str = "",
+        page_size: int | None = None,
+        context: str = "",
+        item_id: str = "",
+        exclude: Sequence[str] = (),
+        device: str = "",
+        locale: str = "",
+        after: str = "",
+        **more: Any,
+    ) -> Recommendations:
+        """Return a list for a user or session; see `Client.recommend`."""
+        asked = http.recommend(user_id, session_id, page_size, context, item_id, exclude, device, locale, after, more)
+        return msgspec.json.decode(await self.request(asked), type=Recommendations)
+
+    async def similar(
+        self, item_id: str, *, limit: int | None = None, diversity: float | None = None, user_id: str = "", session_id: str = ""
+    ) -> SimilarItems:
+        """Return items like one."""
+        asked = http.similar(item_id, limit, diversity, user_id, session_id)
+        return msgspec.json.decode(await self.request(asked), type=SimilarItems)
+
+    async def trending(self, *, limit: int | None = None, category: str = "") -> Trending:
+        """Return what trends, overall or in a category."""
+        return msgspec.json.decode(await self.request(http.trending(limit, category)), type=Trending)
+
+    async def put_items(self, items: Sequence[Any]) -> ItemsTaken:
+        """Register or replace up to 1,000 items, dicts or structs as the API has them."""
+        return msgspec.json.decode(await self.request(http.put_items(items)), type=ItemsTaken)
+
+    async def user(self, user_id: str) -> dict[str, Any]:
+        """Return what is known of a user."""
+        return msgspec.json.decode(await self.request(http.user(user_id)), type=dict[str, Any])
+
+    async def erase(self, user_id: str) -> UserErased:
+        """Erase a user."""
+        return msgspec.json.decode(await self.request(http.user(user_id, "DELETE")), type=UserErased)
+
+    async def request(self, asked: Request) -> bytes:
+        """Send any request of the API, and again where that makes sense; return the body. See `Client.request`."""
+        for attempt in range(self._retry.tries):
+            again = asked.again and attempt + 1 < self._retry.tries
+            try:
+                response = await self._http.request(
+                    asked.method, asked.path, params=asked.params, content=asked.body, headers=JSON if asked.body else None
+                )  # fmt: skip
+            except httpx.TransportError as error:
+                if not again:
+                    raise UnavailableError(f"{asked.method} {asked.path}: {error or type(error).__name__}") from error
+                await asyncio.sleep(self._retry.wait(attempt))
+                continue
+            if response.status_code not in BUSY or not again:
+                return http.checked(response)
+            await asyncio.sleep(self._retry.wait(attempt, http.retry_after(response)))
+        raise NearlineClientError("no tries: retry.tries must be 1 or more")
+
+    def stats(self) -> OutboxStats:
+        """Return what became of events so far."""
+        return self._outbox.stats()
+
+    async def flush(self, timeout: float = 10.0) -> bool:
+        """Send what waits now; return whether all of it left in time."""
+        until = monotonic() + timeout
+        while self._outbox.waiting:
+            self._outbox.flush()
+            if monotonic() > until:
+                return False
+            await asyncio.sleep(0.005)
+        return True
+
+    async def close(self, timeout: float = 5.0) -> None:
+        """Send what waits, for at most `timeout` seconds, and let go of everything. Closing twice is fine."""
+        self._deadline = monotonic() + timeout
+        self._outbox.closing = True
+        self._stopped.set()
+        self._wake.set()
+        if self._sender is not None:
+            await asyncio.wait([self._sender], timeout=timeout + 0.5)
+            self._sender.cancel()
+        await self._http.aclose()
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def _notify(self) -> None:
+        self._wake.set()
+        if self._sender is None:
+            self._sender = asyncio.get_running_loop().create_task(self._send(), name="nearline-events")
+
+    async def _send(self) -> None:
+        outbox = self._outbox
+        while True:
+            self._wake.clear()
+            due = outbox.due()
+            if due == 0.0:
+                parts = [outbox.take()]
+                while parts:
+                    parts = await self._deliver(parts[0]) + parts[1:]
+            elif due is None and outbox.closing:
+                return
+            else:
+                await _wait(self._wake, due)
+
+    async def _deliver(self, batch: list[bytes]) -> list[list[bytes]]:
+        """Send a batch until it is taken, refused, or the client closes; return parts to send by themselves."""
+        attempt, body = 0, Outbox.body(batch)
+        while True:
+            asked = None
+            try:
+                response = await self._http.post("/v1/events", content=body, headers=JSON)
+            except (httpx.HTTPError, RuntimeError):  # httpx says RuntimeError of a client that was closed meanwhile
+                pass
+            else:
+                if response.status_code < 500 and response.status_code not in BUSY:
+                    return self._outbox.settle(batch, response.status_code, response.content)
+                asked = http.retry_after(response)
+            wait = SENDING.wait(attempt, asked)
+            if monotonic() + wait > self._deadline:
+                self._outbox.give_up(batch)
+                return []
+            attempt += 1
+            self._outbox.retries += 1
+            # Closing cuts a long wait short, once: from then on the deadline holds.
+            if await _wait(self._stopped, wait):
+                await asyncio.sleep(min(wait, 0.1))
+
+
+async def _wait(event: asyncio.Event, seconds: float | None) -> bool:
+    """Wait for an event, or for so long; return whether it came."""
+    try:
+        await asyncio.wait_for(event.wait(), seconds)
+    except TimeoutError:
+        return False
+    return True
