@@ -51,6 +51,16 @@ FITTED, TAUGHT = 0.3, 0.75
 """Shares of the time after which sources are fitted, and the ranker is taught."""
 
 
+ORDERS = (
+    "ranker",
+    "as shown",
+    "popularity",
+    "last touched, then at random",
+    "last touched, then as shown",
+    "at random",
+)
+
+
 @dataclass(slots=True)
 class Score:
     """Reciprocal ranks of the clicked item by visitor."""
@@ -88,7 +98,7 @@ def lists_after(tenant: Tenant, time: int) -> tuple[list[Lesson], Events]:
         records = [record for _, page in iter_records(log, tenant.lake, "feedback") for record in page]
     finally:
         log.close()
-    lessons = []
+    lessons: list[Lesson] = []
     for record in records:
         shown = msgspec.json.decode(record.context, type=Impression)
         if shown.now <= time or len(shown.items) < 2:
@@ -113,17 +123,7 @@ def measure(tenant: Tenant, split: TimeSplit) -> Mapping[str, Score]:
     ranker = copy.copy(tenant.parts.ranker)
     ranker.load(release.arrays[ranker.name])
     clickout = tenant.kinds.place("clickout")
-    scores = {
-        name: Score()
-        for name in (
-            "ranker",
-            "as shown",
-            "popularity",
-            "last touched, then at random",
-            "last touched, then as shown",
-            "at random",
-        )
-    }
+    scores = {name: Score() for name in ORDERS}
     counted: dict[int, int] = {}
     last: dict[int, int] = {}
     done = 0
