@@ -21,7 +21,7 @@ LONGEST = 500
 class ItemItemSource(NeighbourSource):
     """Items that the same visitors touched as the last ones, by cosine, BM25 or plain count.
 
-    Off where `next_ease` is fitted (up to 8,000 items), unless `least` says otherwise.
+    Off where `ease` is fitted (up to 8,000 items), unless `least` says otherwise.
 
     Args:
         quota: candidates at most.
