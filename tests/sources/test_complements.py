@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from test_source_contract import ITEMS, NOW, made, touched
 
@@ -22,7 +24,7 @@ def test_the_cart_asks_for_what_is_bought_with_it_not_instead_of_it() -> None:
     source, world = made(ComplementSource, events)
     ids = world.catalog.ids
 
-    def asked(**query: object) -> list[str]:
+    def asked(**query: Any) -> list[str]:
         found = source.fetch(Query(1, NOW, **query), world.hydrate(1, NOW), 10)
         return [ids[slot] for slot in found.items.tolist()]
 

@@ -127,6 +127,7 @@ WHATEVER_IS_DISLIKED = {
     "trending": "counts what everyone does; one dislike is a drop in it",
     "popular": "counts what everyone does, as trending",
     "new_arrivals": "counts nothing, and looks only at categories",
+    "editorial": "keeps the editors' order",
     "history": "holds the visitor's own items, not their like",
 }
 
@@ -149,6 +150,7 @@ WEIGHTLESS = {
     "next_item": "as covisit, whose tables it reads",
     "complements": "as covisit, of intents and conversions alone",
     "new_arrivals": "counts nothing",
+    "editorial": "counts nothing",
     "content": "compares attributes; events only say which items are compared with",
     "history": "holds the visitor's own items by time",
 }

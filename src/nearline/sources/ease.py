@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,7 +83,6 @@ class EaseSource(NeighbourSource):
 
     name = "ease"
     largest = LARGEST
-    template: ClassVar[str] = "Often after {title}"
 
     def __init__(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +36,6 @@ class ItemItemSource(NeighbourSource):
     """
 
     name = "item_item"
-    template: ClassVar[str] = "Others who liked {title} liked"
 
     def __init__(
         self,

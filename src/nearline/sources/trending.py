@@ -37,4 +37,5 @@ class TrendingSource(HeadSource):
         """Return each item's decayed popularity, `[n] float32`."""
         scores = decayed(self._world.rows["popularity"], items, now, (self.half_life,))[0]
         # An item nobody touched yet ranks below all others, yet keeps the page from being empty.
-        return np.maximum(scores, np.float32(1e-6))
+        known: F32 = np.maximum(scores, np.float32(1e-6))
+        return known
