@@ -68,14 +68,13 @@ STUDIES = {
     "variety": Study(
         "What diversity and exploration cost and bring",
         (
-            arm("neither:rules.diversity=0;rules.per_category=0;rules.exploration=0"),
+            arm("neither:rules.diversity=0;rules.per_category=0;rules.categories=0;rules.exploration=0"),
             arm("diversity:rules.exploration=0"),
-            arm("exploration:rules.diversity=0;rules.per_category=0"),
-            arm("both"),
+            arm("diversity and exploration"),
         ),
-        WeeksPlan(weeks=3),
-        120,
-        400,
+        WeeksPlan(weeks=4),
+        100,
+        300,
     ),
 }
 

@@ -14,10 +14,13 @@ from numpy.typing import NDArray
 from nearline.schema.clock import DAY, HOUR
 from nearline.schema.errors import NearlineError
 from nearline.sim.behaviour import react
+from nearline.sim.client import Answer
 from nearline.sim.config import LIVELY, STILL, ShopConfig
 from nearline.sim.drift import Tastes
+from nearline.sim.driver import drive
 from nearline.sim.events import CLICK, HOME, PURCHASE, SimEvent
 from nearline.sim.people import NO_INTENT
+from nearline.sim.report import ListNote
 from nearline.sim.taxonomy import COMPLEMENTS, LEAVES
 from nearline.sim.texts import STYLES
 from nearline.sim.world import ShopWorld
@@ -156,7 +159,7 @@ def test_demand_has_seasons_and_hours() -> None:
         np.add.at(counts, (np.minimum(day, 7), leaf), 1)
         share = counts / counts.sum(axis=1, keepdims=True) / np.maximum(counts.sum(axis=0) / counts.sum(), 1e-9)
         middle = at.min() + (np.arange(8) * 5 + 2) * DAY + DAY // 2
-        season = world._season
+        season = world.season
         wave = np.sin(2 * np.pi * (middle[:, None] / (config.season_days * DAY) + season.phase))
         evening = at // HOUR % 24 >= 17
         late = np.array([evening[leaf == n].mean() if (leaf == n).any() else np.nan for n in range(len(LEAVES))])
@@ -220,6 +223,58 @@ def test_items_and_people_arrive_after_the_present() -> None:
         assert (visits.start >= world.people.joined[visits.user]).all()
         seen |= set(visits.user.tolist())
     assert sum(user >= first for user in seen) > 40
+
+
+class Shelf:
+    """Answers with the newest items that it was given."""
+
+    retries = 0
+
+    def __init__(self, world: ShopWorld) -> None:
+        self.items = [item.item_id for item in world.items_at(world.end_ms)]
+        self.arrived: list[tuple[int, str]] = []
+        self.kinds = Counter[tuple[str, bool]]()
+        self.times: list[int] = []
+
+    def get(self, path: str) -> Answer:
+        served = {"request_id": "r", "items": [{"item_id": item} for item in self.items[-10:]]}
+        return Answer(200, msgspec.json.encode(served), 0.001)
+
+    def post(self, path: str, body: bytes) -> Answer:
+        sent = msgspec.json.decode(body)
+        if path == "/v1/items":
+            self.arrived += [(self.times[-1], item["item_id"]) for item in sent]
+            self.items += [item["item_id"] for item in sent]
+        else:
+            self.kinds.update((event["event_type"], "request_id" in event["context"]) for event in sent)
+        return Answer(202, b"{}", 0.001)
+
+
+def test_a_drive_stocks_what_arrives_and_visitors_browse_too() -> None:
+    world = shop(replace(LIVELY, new_items=0.02), users=80, items=100)
+    shelf, memory, notes, mornings = Shelf(world), world.memory(), list[ListNote](), list[int]()
+    report = drive(
+        "", world, 10, page_size=10, client=shelf, memory=memory, note=notes.append, tick=shelf.times.append,
+        morning=lambda day, now: mornings.append(now),
+    )  # fmt: skip
+    assert mornings == [world.end_ms + day * DAY for day in range(10)]
+    assert report.errors == 0
+    # Each item once, on the morning after it was created.
+    born = dict(zip((item.item_id for item in world.items), world.catalog.created_at.tolist(), strict=True))
+    assert len(shelf.arrived) == len({item for _, item in shelf.arrived}) > 10
+    assert all(0 <= now - born[item] < DAY for now, item in shelf.arrived)
+    assert {item for _, item in shelf.arrived} == {i.item_id for i in world.items_at(mornings[-1], world.end_ms)}
+    # What was done on lists and on the shop's own pages is told; only the first names a list.
+    for kind in ("click", "view"):
+        assert shelf.kinds[kind, True] > 20
+        assert shelf.kinds[kind, False] > 20
+    assert shelf.kinds["search", False] > 20
+    assert (shelf.kinds["seen", False], shelf.kinds["search", True]) == (0, 0)
+    assert len(notes) == report.lists
+    assert sum(note.clicks for note in notes) == shelf.kinds["click", True]
+    assert (memory.bought > 0).sum() > 0
+    expected = sum(note.truth.clicks for note in notes)
+    assert abs(sum(note.clicks for note in notes) - expected) < 5 * np.sqrt(expected)
 
 
 def test_descriptions_tell_category_brand_and_style() -> None:

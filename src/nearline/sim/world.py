@@ -79,7 +79,7 @@ class ShopWorld:
         self.bots: tuple[str, ...] = tuple(f"u{people + row:05d}" for row in range(bots))
         self._names = self.people.ids + self.bots
         self._all = np.arange(len(self.items))[None, :]
-        self._tastes, self._season = Tastes(seed, self.people, config.drift), Season(seed, config)
+        self.tastes, self.season = Tastes(seed, self.people, config.drift), Season(seed, config)
 
     @property
     def items(self) -> tuple[SimItem, ...]:
@@ -207,11 +207,11 @@ class ShopWorld:
         return np.asarray(chance)
 
     def _taste(self, at: NDArray[np.int64]) -> NDArray[np.float32]:
-        return self._tastes.at(int((at[0] - self.end_ms) // DAY) if len(at) else 0)
+        return self.tastes.at(int((at[0] - self.end_ms) // DAY) if len(at) else 0)
 
     def _moods(self, users: NDArray[np.int64], at: NDArray[np.int64], memory: Memory) -> NDArray[np.float32]:
         """Return what time and purchases add to each leaf, `[n, n_leaves] float32` logits."""
-        return self._season.at(at) + memory.wants(self.config, users, at)
+        return self.season.at(at) + memory.wants(self.config, users, at)
 
     def utilities(
         self, user_id: str, intent: int = NO_INTENT, now: int | None = None, memory: Memory | None = None
