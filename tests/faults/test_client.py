@@ -74,6 +74,10 @@ def test_lists_items_users_and_errors(server: Server) -> None:
         assert client.similar("i1", limit=3).source_item == "i1"
         assert client.trending(limit=3).items
         assert client.user("ann")["recent_views"]
+        assert client.put_list("front", ["i1", "i2"], title="Front").item_ids == ["i1", "i2"]
+        assert [kept.name for kept in client.lists()] == ["front"]
+        client.delete_list("front")
+        assert client.lists() == []
         assert client.erase("ann").user_id == "ann"
         with pytest.raises(ApiError) as caught:
             client.user("nobody")

@@ -19,6 +19,7 @@ from nearline.client.http import Retry
 from nearline.client.outbox import Outbox, OutboxOptions, OutboxStats
 from nearline.client.sync import Client
 from nearline.client.types import (
+    EditorialList,
     Explanation,
     ItemsTaken,
     Recommendation,
@@ -34,6 +35,7 @@ __all__ = [
     "ApiError",
     "AsyncClient",
     "Client",
+    "EditorialList",
     "Explanation",
     "ItemsTaken",
     "NearlineClientError",

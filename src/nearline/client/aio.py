@@ -15,7 +15,16 @@ from nearline.client import http
 from nearline.client.errors import NearlineClientError, UnavailableError
 from nearline.client.http import BUSY, JSON, SENDING, Request, Retry
 from nearline.client.outbox import Outbox, OutboxOptions, OutboxStats, event_of
-from nearline.client.types import ItemsTaken, Recommendations, SimilarItems, Trending, UserErased
+from nearline.client.types import (
+    EditorialList,
+    EditorialLists,
+    ItemsTaken,
+    ListTaken,
+    Recommendations,
+    SimilarItems,
+    Trending,
+    UserErased,
+)
 
 
 class AsyncClient:
@@ -99,6 +108,28 @@ class AsyncClient:
     async def put_items(self, items: Sequence[Any]) -> ItemsTaken:
         """Register or replace up to 1,000 items, dicts or structs as the API has them."""
         return msgspec.json.decode(await self.request(http.put_items(items)), type=ItemsTaken)
+
+    async def put_list(
+        self,
+        name: str,
+        item_ids: Sequence[str],
+        *,
+        title: str = "",
+        starts: int | None = None,
+        ends: int | None = None,
+        surfaces: Sequence[str] = (),
+    ) -> EditorialList:
+        """Keep an editorial list, in place of what had its name."""
+        body = {"item_ids": list(item_ids), "title": title, "starts": starts, "ends": ends, "surfaces": list(surfaces)}
+        return msgspec.json.decode(await self.request(http.editorial_list(name, body)), type=ListTaken).list
+
+    async def lists(self) -> list[EditorialList]:
+        """Return all editorial lists."""
+        return msgspec.json.decode(await self.request(Request("GET", "/v1/lists")), type=EditorialLists).lists
+
+    async def delete_list(self, name: str) -> None:
+        """Withdraw an editorial list."""
+        await self.request(http.editorial_list(name, method="DELETE"))
 
     async def user(self, user_id: str) -> dict[str, Any]:
         """Return what is known of a user."""

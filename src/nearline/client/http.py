@@ -145,3 +145,9 @@ def put_items(items: Sequence[Any]) -> Request:
 def user(user_id: str, method: str = "GET") -> Request:
     """Return the request that shows or erases a user."""
     return Request(method, f"/v1/users/{quote(user_id, safe='')}")
+
+
+def editorial_list(name: str, body: Mapping[str, Any] | None = None, method: str = "PUT") -> Request:
+    """Return the request that keeps or withdraws an editorial list; fields that say nothing are left out."""
+    kept = {field: said for field, said in (body or {}).items() if said not in ("", None, [], ())}
+    return Request(method, f"/v1/lists/{quote(name, safe='')}", body=msgspec.json.encode(kept) if method == "PUT" else None)

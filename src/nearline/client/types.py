@@ -85,6 +85,31 @@ class ItemsTaken(msgspec.Struct, frozen=True):
     offset: int = 0
 
 
+class EditorialList(msgspec.Struct, frozen=True):
+    """A list made by people; times in ms UTC, 0 for always; `unknown_items` are not registered yet."""
+
+    name: str
+    title: str = ""
+    item_ids: list[str] = []
+    starts: int = 0
+    ends: int = 0
+    surfaces: list[str] = []
+    unknown_items: int = 0
+
+
+class ListTaken(msgspec.Struct, frozen=True):
+    """An editorial list as it is in force now."""
+
+    list: EditorialList
+    offset: int = 0
+
+
+class EditorialLists(msgspec.Struct, frozen=True):
+    """All editorial lists."""
+
+    lists: list[EditorialList]
+
+
 class EventsTaken(msgspec.Struct, frozen=True):
     """What became of a batch of events."""
 
