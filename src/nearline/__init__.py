@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from nearline.app.definition import App
     from nearline.schema.errors import NearlineError
     from nearline.schema.event import EventType, Suppression
+    from nearline.schema.page import Page, Row
 
 __version__ = "0.1.0"
 
@@ -20,6 +21,8 @@ __all__ = [
     "EventType",
     "NearlineError",
     "Number",
+    "Page",
+    "Row",
     "Suppression",
     "Tags",
     "Text",
@@ -31,6 +34,8 @@ _HOMES = {
     "App": "nearline.app.definition",
     "EventType": "nearline.schema.event",
     "NearlineError": "nearline.schema.errors",
+    "Page": "nearline.schema.page",
+    "Row": "nearline.schema.page",
     "Suppression": "nearline.schema.event",
 } | dict.fromkeys(("Attribute", "Category", "Number", "Tags", "Text", "Timestamp"), "nearline.app.attributes")
 

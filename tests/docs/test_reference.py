@@ -53,3 +53,13 @@ def test_the_how_to_adds_a_source_that_serves() -> None:
     row["session"]["category"] = world.columns.category[world.catalog.slot("i1")]
     found = source.fetch(Query(0, 0), UserState(0, row, 0), 3)
     assert [world.catalog.ids[slot] for slot in found.items] == ["i9", "i7", "i5"]
+
+
+def test_the_pages_of_the_how_to_are_right() -> None:
+    from nearline.app.defaults import components
+
+    for block in re.findall(r"```python\n(.*?)```", (DOCS / "how-to" / "pages.md").read_text(), re.S):
+        names: dict[str, Any] = {}
+        exec(block, names)
+        assert components(names["app"]).sources
+        assert list(names["app"].pages) == ["home", "watch"]

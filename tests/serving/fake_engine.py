@@ -17,7 +17,7 @@ from nearline.schema.declared import Declaration, Declared
 from nearline.schema.event import Record
 from nearline.schema.item import Item
 from nearline.schema.query import Query
-from nearline.schema.served import Explanation, Served, ServedItem
+from nearline.schema.served import Explanation, Served, ServedItem, ServedPage, ServedRow
 from nearline.serving.engine_port import SimilarItem
 from nearline.serving.replies import Releases
 from nearline.serving.why import Why
@@ -95,6 +95,12 @@ class FakeEngine:
 
     async def recent_users(self, limit: int) -> list[RecentUser]:
         return [RecentUser(user_id, NOW, 1) for user_id in sorted(self.users)][:limit]
+
+    async def page(self, query: Query) -> ServedPage:
+        self._fail()
+        self.queries.append((query, ""))
+        row = ServedRow("trending", "Trending now", "r0.1", self._items(12))
+        return ServedPage("r0", query.page, [row], "none", "trending")
 
     async def similar(self, item_id: str, query: Query, limit: int, diversity: float) -> list[SimilarItem] | None:
         self.limits.append((limit, diversity, query.user_id))

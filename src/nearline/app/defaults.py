@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nearline.app.definition import App, Rule
+from nearline.app.pages import check_row_sources
 from nearline.pipeline.discovery import discover
 from nearline.schema.components import Feature, Ranker, Source
 from nearline.schema.errors import NearlineError
@@ -26,6 +27,8 @@ def components(app: App, order_only: bool = False) -> Components:
     """Return an application's components; time-based ones only where times are real."""
     features = _in_time(app.features, order_only) if app.features is not None else default_features(order_only)
     sources = _in_time(app.sources, order_only) if app.sources is not None else default_sources(order_only)
+    if app.pages is not None:
+        check_row_sources(app.pages, [source.name for source in app.sources or default_sources()])
     rules = tuple(app.rules) if app.rules is not None else default_rules()
     return Components(features, sources, app.ranker or default_ranker(), rules)
 

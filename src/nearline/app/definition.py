@@ -15,10 +15,12 @@ from nearline.app import checks
 from nearline.app.attributes import Attribute, condition_kinds
 from nearline.app.event_types import event_types
 from nearline.app.explanations import Templates, check_explanations
+from nearline.app.pages import check_pages
 from nearline.schema.components import Adjustment, Arrangement, Feature, Filter, Fold, Ranker, Source
 from nearline.schema.conditions import Kind
 from nearline.schema.event import EventType
 from nearline.schema.kinds import Kinds
+from nearline.schema.page import Page
 
 Rule = Filter | Adjustment | Arrangement
 
@@ -37,6 +39,7 @@ class App:
         name: letters, digits, - and _.
         weights: how much the probability of each outcome counts in the score; by default its event's weight.
         explanations: words of explanations by locale and type, before the built-in ones.
+        pages: pages of rows by name; None for the default ones.
         types: the event types, with bare names resolved.
 
     Raises:
@@ -52,6 +55,7 @@ class App:
     name: str = "app"
     weights: Mapping[str, float] | None = None
     explanations: Templates = field(default_factory=dict)
+    pages: Mapping[str, Page] | None = None
     types: tuple[EventType, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -72,6 +76,8 @@ class App:
             "weights": checks.check_weights(self.weights, types),
             "explanations": check_explanations(self.explanations),
         }
+        if self.pages is not None:
+            final["pages"] = check_pages(self.pages, condition_kinds(final["attributes"]))
         for name, value in final.items():
             object.__setattr__(self, name, value)
 

@@ -15,6 +15,7 @@ from nearline.app.binding import build_pipeline
 from nearline.app.tenant import Tenant
 from nearline.pipeline.breaker import Breakers
 from nearline.pipeline.pipeline import Pipeline
+from nearline.pipeline.run import Run
 from nearline.schema.clock import Clock
 from nearline.schema.declared import Declaration, Declared
 from nearline.schema.errors import NearlineError
@@ -22,8 +23,9 @@ from nearline.schema.event import ERASE, TOPICS, Record
 from nearline.schema.ids import key, visitor_key
 from nearline.schema.item import Item
 from nearline.schema.query import Query
-from nearline.schema.served import Explanation, Served, ServedItem
+from nearline.schema.served import Explanation, Served, ServedItem, ServedPage
 from nearline.serving.metrics import Metrics
+from nearline.serving.pages import Pages
 from nearline.serving.recommender import Recommender
 from nearline.serving.replies import Releases
 from nearline.serving.similar import Similar, similar_items
@@ -214,24 +216,41 @@ class Engine:
         pipeline = recommender.pipeline
         run = await self._worker.submit(recommender.start(query), pipeline)
         served, impression = recommender.finish(run, pipeline)
-        if impression is not None:
+        self._leave([] if impression is None else [impression])
+        self._pages[served.request_id] = (*shown, *(item.item_id for item in served.items))
+        if len(self._pages) > PAGES:
+            self._pages.popitem(last=False)
+        self._count(run, served.served_from, served.items)
+        return served
+
+    async def page(self, query: Query) -> ServedPage:
+        """Return a page within the budget, whatever fails."""
+        recommender = self.recommender
+        pipeline = recommender.pipeline
+        run = await self._worker.submit(recommender.start(query), pipeline)
+        served, impressions = Pages(recommender).finish(run, pipeline)
+        self._leave(impressions)
+        self._count(run, served.served_from, [item for row in served.rows for item in row.items])
+        return served
+
+    def _leave(self, impressions: Sequence[Record]) -> None:
+        """Have impressions written, where the log keeps up."""
+        for impression in impressions:
             if self._writer.pending < self.settings.server.queue_events:
                 self._writer.leave("feedback", impression)
             else:
                 self.impressions_lost += 1
-        self._pages[served.request_id] = (*shown, *(item.item_id for item in served.items))
-        if len(self._pages) > PAGES:
-            self._pages.popitem(last=False)
+
+    def _count(self, run: Run, served_from: str, items: Sequence[ServedItem]) -> None:
         metrics = self.metrics
-        metrics.served(served.served_from)
+        metrics.served(served_from)
         for stage, seconds in run.times.items():
             metrics.stage(stage, seconds)
         errors = run.trace.get("errors", ())
         for name in run.missing:
             (metrics.component_error if name in errors else metrics.component_timeout)(name)
-        for item in served.items:
+        for item in items:
             self._covered.add(item.item_id)
-        return served
 
     async def explain(self, query: Query, item_id: str) -> Why | None:
         """Return why an item is in the list that a query gets, or why not; `None` where it never came."""

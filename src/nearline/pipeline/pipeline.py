@@ -17,6 +17,7 @@ from nearline.pipeline.merge import merge
 from nearline.pipeline.ordering import combined, fused, head, ordered
 from nearline.pipeline.quotas import BySurface, Quota, quotas
 from nearline.pipeline.run import Run, Scored
+from nearline.pipeline.shelving import dealt, groups
 from nearline.schema.candidates import F32, NOTHING, Arranged, Ranked, Retrieved
 from nearline.schema.clock import MINUTE
 from nearline.schema.components import (
@@ -138,6 +139,7 @@ class Pipeline:
         for arrangement in self.arrangements:
             act = self._arrange(arrangement)
             steps.append(Step("rules", f"rule:{arrangement.name}", act, wanted=_wants_rules))
+        steps.append(Step("rules", "rows", self._shelve, core=True, wanted=_wants_rows))
         return steps
 
     def _ask(self, quota: Quota) -> Step:
@@ -361,7 +363,7 @@ class Pipeline:
         scores, outcomes, order, served_from = run.scored
         if order is None:
             order = ordered(scores)
-        if run.query.limits:
+        if run.query.limits and run.query.rows is None:
             # Rules look at the head; evaluation, which runs without limits, at every candidate.
             order = order[: max(HEAD, 10 * run.query.page_size)]
         matrix, ranked = run.matrix, Ranked(run.candidates.take(order), scores[order], outcomes[:, order])
@@ -383,6 +385,30 @@ class Pipeline:
                 run.matrix = run.matrix[:, places]
 
         return act
+
+    def _shelve(self, run: Run) -> None:
+        page, user, ranked = run.query.rows, run.user, run.ranked
+        assert page is not None
+        assert user is not None
+        assert ranked is not None
+
+        def arranged(own: Ranked, size: int) -> Ranked:
+            for rule in self.arrangements if run.query.rules else ():
+                name = f"rule:{rule.name}"
+                late = run.query.limits and time.monotonic() - run.stage_started > self.limits.rules
+                if late or name in run.missing or (self.breakers.busy and self.breakers.open(name)):
+                    run.missing += [name] if name not in run.missing else []
+                    continue
+                try:
+                    places = rule.arrange(run.query, user, own, size)
+                    own = places.of(own) if isinstance(places, Arranged) else own.take(places)
+                except Exception as error:
+                    self._note(run, name, error)
+            return own
+
+        shelves = dealt(page, groups(page, run.query, ranked, self.sources, run.retrieved, self.world), arranged)
+        if not run.abandoned:
+            run.shelves = shelves
 
 
 def _checked(found: Retrieved, quota: int) -> Retrieved:
@@ -422,4 +448,8 @@ def _is_scored(run: Run) -> bool:
 
 
 def _wants_rules(run: Run) -> bool:
-    return run.ranked is not None and run.query.rules and len(run.ranked.scores) > 0
+    return run.ranked is not None and run.query.rules and run.query.rows is None and len(run.ranked.scores) > 0
+
+
+def _wants_rows(run: Run) -> bool:
+    return run.query.rows is not None and run.ranked is not None

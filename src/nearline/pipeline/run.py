@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from nearline.pipeline.item_block import Refresh
 from nearline.schema.candidates import F32, I32, Candidates, Ranked, Retrieved
 from nearline.schema.components import ReadContext, UserState
+from nearline.schema.page import Shelf
 from nearline.schema.query import Query
 
 
@@ -48,6 +49,7 @@ class Run:
         context: what the features read.
         refresh: candidates whose item columns are read anew; `None` for none.
         slack: candidates that filters may drop; sources are asked for so many more, up to twice their quota.
+        shelves: the rows of the page that was asked for.
         missing: names of components that failed or were late.
         times: seconds by stage.
         exact: whether no event was folded while features were read.
@@ -76,6 +78,7 @@ class Run:
     scored: Scored | None = None
     ranked: Ranked | None = None
     served_from: str = ""
+    shelves: list[Shelf] | None = None
     missing: list[str] = field(default_factory=list)
     times: dict[str, float] = field(default_factory=dict)
     trace: dict[str, Any] = field(default_factory=dict)

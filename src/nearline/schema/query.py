@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from nearline.schema.page import Page
+
 SURFACES = ("homepage", "item", "cart", "email", "push", "search")
 
 
@@ -20,6 +22,7 @@ class Query(msgspec.Struct, frozen=True):
         location: where the visitor is, as the application names places (such as a country code).
         limits: whether stage budgets apply (evaluation turns them off).
         explain: whether each item says which sources found it, and how much each did.
+        page, row: names of the page and its row, where the list is one; `rows` is the page that is asked for.
         log: whether the list leaves an impression (debug and evaluation leave none).
         seed: another seed, another draw where chance has a say; with 0 it is the visitor's of the day.
     """
@@ -39,6 +42,9 @@ class Query(msgspec.Struct, frozen=True):
     variant: str = ""
     debug: bool = False
     explain: bool = False
+    page: str = ""
+    row: str = ""
+    rows: Page | None = None
     limits: bool = True
     log: bool = True
     rules: bool = True

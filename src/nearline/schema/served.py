@@ -72,6 +72,27 @@ class Served(msgspec.Struct, frozen=True, omit_defaults=True):
     trace: dict[str, Any] | None = None
 
 
+class ServedRow(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A row of a page: a titled list. Events name its `request_id`."""
+
+    name: str
+    title: str
+    request_id: str
+    items: list[ServedItem]
+
+
+class ServedPage(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A page as answered; the rest is as of a list."""
+
+    request_id: str
+    page: str
+    rows: list[ServedRow]
+    model_version: str
+    served_from: str
+    offset: int = 0
+    missing: tuple[str, ...] = ()
+
+
 class Impression(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a list leaves in the log, as JSON in its record's context: enough to learn from and to recompute features.
 
@@ -82,6 +103,7 @@ class Impression(msgspec.Struct, frozen=True, omit_defaults=True):
         now: ms UTC of the clock when it was made.
         offset: state offset it was made at, -1 when a batch was being folded meanwhile.
         cart, location: what the request said.
+        page, row: where the list is a row of a page, their names.
         features: the served vectors, `[n_items][n_features]` with None for missing, where the settings ask for them.
     """
 
@@ -100,6 +122,8 @@ class Impression(msgspec.Struct, frozen=True, omit_defaults=True):
     cart: list[str] = msgspec.field(default_factory=list)
     location: str = ""
     explored: list[int] = msgspec.field(default_factory=list)
+    page: str = ""
+    row: str = ""
 
     def query(self, record: Record) -> Query:
         """Return the request that this answered, as far as it counts for features, from its record in the log."""

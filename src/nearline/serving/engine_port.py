@@ -12,7 +12,7 @@ from nearline.schema.declared import Declaration, Declared
 from nearline.schema.event import Record
 from nearline.schema.item import Item
 from nearline.schema.query import Query
-from nearline.schema.served import Served, ServedItem
+from nearline.schema.served import Served, ServedItem, ServedPage
 from nearline.serving.replies import Releases
 from nearline.serving.why import Why
 from nearline.stores.catalog import Catalog
@@ -87,6 +87,10 @@ class EnginePort(Protocol):
 
     async def recent_users(self, limit: int) -> list[RecentUser]:
         """Return the users of the newest events, the latest first."""
+        ...
+
+    async def page(self, query: Query) -> ServedPage:
+        """Return the page `query.rows`, named `query.page`, within the budget, whatever fails."""
         ...
 
     async def similar(self, item_id: str, query: Query, limit: int, diversity: float) -> Sequence[SimilarItem] | None:

@@ -12,7 +12,7 @@ from nearline.app.sections import Settings
 from nearline.schema.event import DEVICES, EventIn
 from nearline.schema.item import Item, ItemIn
 from nearline.schema.query import SURFACES
-from nearline.schema.served import SERVED_FROM, Served
+from nearline.schema.served import SERVED_FROM, Served, ServedPage
 from nearline.serving.bodies import LONGEST_ID, MOST
 from nearline.serving.openapi_routes import PAGE_TAG, ROUTES, Route
 from nearline.serving.plain_events import MOST_DWELL, MOST_POSITION, MOST_PRICE, MOST_RATING
@@ -40,7 +40,7 @@ Json = dict[str, Any]
 _STRUCTS = (
     EventIn, EventsTaken, ItemIn, Item, ItemTaken, ItemsTaken, Served, Similar, Trending, UserErased, Health,
     ProblemBody, Metadata, Application, Releases, Users, Why,
-    ListIn, ListView, ListTaken, Lists,
+    ListIn, ListView, ListTaken, Lists, ServedPage,
 )  # fmt: skip
 _ID: Json = {"type": "string", "maxLength": LONGEST_ID, "pattern": "^[^\\u0000]*$"}
 _ID_OR_NUMBER: Json = {"anyOf": [_ID, {"type": "integer"}]}
@@ -197,7 +197,7 @@ def _refine(schemas: Json, app: App) -> None:
     own["title"] = {"type": "string", "maxLength": LONGEST_TITLE, "pattern": _ID["pattern"]}
     own["starts"] = own["ends"] = _TIME
     own["surfaces"] = {"type": "array", "items": {"type": "string", "enum": list(SURFACES)}}
-    schemas["Served"]["properties"]["served_from"] = {
+    schemas["ServedPage"]["properties"]["served_from"] = schemas["Served"]["properties"]["served_from"] = {
         "type": "string",
         "enum": list(SERVED_FROM),
         "description": "; ".join(f"{name}: {what}" for name, what in SERVED_FROM.items()),

@@ -131,6 +131,20 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         "GET",
+        "/v1/pages/{name}",
+        "get_rows",
+        "Lists",
+        "A page of rows for a user or an anonymous session; no item is in two rows",
+        {"200": ("The rows, from the top down.", _JSON, "ServedPage")},
+        (
+            _NAME,
+            *(one for one in _VISIT if one["name"] not in ("context", "page_size", "num_results")),
+            _param("item_id", _TEXT, "The item that the page is about."),
+        ),
+        errors=("404", "422"),
+    ),
+    Route(
+        "GET",
         "/v1/explain",
         "get_explanation",
         "Lists",

@@ -70,7 +70,7 @@ class Recommender:
         sayings: list[Saying] = list(sources)
         for place in explored:
             sayings[place], led[place] = _EXPLORED, -1
-        reasons = self._explain(sayings, led, slots, user, query.locale)
+        reasons = self.reasons(sayings, led, slots, user, query.locale)
         if query.explain or query.debug:
             reasons = _shared(reasons, ranked.candidates.ranks[:n], names)
         items = [
@@ -120,6 +120,8 @@ class Recommender:
             list(query.cart),
             query.location,
             [place + 1 for place in explored],
+            query.page,
+            query.row,
         )
         record = Record(
             request_id,
@@ -136,7 +138,13 @@ class Recommender:
         )
         return served, record
 
-    def _explain(
+    def title(self, slot: int) -> str:
+        """Return an item's title, or its id where it has none; "" for no item."""
+        item_id = self.world.catalog.ids[slot] if slot >= 0 else ""
+        item = self.world.catalog.items.get(item_id)
+        return item.title if item is not None and item.title else item_id
+
+    def reasons(
         self, sources: Sequence[Saying], because: Sequence[int], slots: Sequence[int], user: UserState, locale: str
     ) -> list[Explanation]:
         """Return why each item is there: its source's words, with the item that led there and what the visitor did with it."""
@@ -145,9 +153,7 @@ class Recommender:
         keys = {slot: int(catalog.columns.key[slot]) for slot in set(because) if slot >= 0 and catalog.ids[slot]}
         roles = roles_of(user.rows, set(keys.values()))
         for slot, key in keys.items():
-            item_id = catalog.ids[slot]
-            item = catalog.items.get(item_id)
-            led[slot] = roles.get(key, 0), item_id, item.title if item is not None and item.title else item_id
+            led[slot] = roles.get(key, 0), catalog.ids[slot], self.title(slot)
         reasons = [words.explain(source, *led.get(slot, led[-1])) for source, slot in zip(sources, because, strict=True)]
         for place, source in enumerate(sources):
             if isinstance(source, EditorialSource) and (title := source.says(slots[place])):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import msgspec
+
+from nearline.app.pages import DEFAULT_PAGES
 from nearline.schema.errors import NearlineError
 from nearline.schema.event import DEVICES
 from nearline.schema.ids import visitor_key
@@ -34,6 +37,7 @@ RECOMMENDATIONS = frozenset(
 )
 MEASURING = RECOMMENDATIONS | {"now", "rules"}
 """What the endpoint also has where `[evaluation] mode` is on."""
+PAGE = RECOMMENDATIONS - {"context", "page_size", "num_results", "debug", "explain", "after"}
 EXPLAIN = (RECOMMENDATIONS - {"after", "debug", "explain"}) | {"page_item_id"}
 SIMILAR = frozenset(("user_id", "session_id", "limit", "diversity"))
 TRENDING = frozenset(("limit", "category"))
@@ -52,6 +56,7 @@ class ListRoutes:
             "/v1/recommendations": {"GET": self.recommendations},
             "/v1/items/{item_id:path}/similar": {"GET": self.similar},
             "/v1/explain": {"GET": self.explain},
+            "/v1/pages/{name}": {"GET": self.page},
             "/v1/trending": {"GET": self.trending},
         }
 
@@ -60,6 +65,16 @@ class ListRoutes:
         known = MEASURING if self._measuring else RECOMMENDATIONS
         query, after = self._query(Params(call.scope["query_string"], known))
         served = await self._engine.recommend(query, after)
+        return json_reply(served, request_id=served.request_id)
+
+    async def page(self, call: Call) -> Reply:
+        """Answer with a page of rows."""
+        name, pages = call.path["name"], self._engine.app.pages
+        page = (DEFAULT_PAGES if pages is None else pages).get(name)
+        if page is None:
+            raise not_found("page", "name", name)
+        query, _ = self._query(Params(call.scope["query_string"], PAGE))
+        served = await self._engine.page(msgspec.structs.replace(query, surface=page.surface, page=name, rows=page))
         return json_reply(served, request_id=served.request_id)
 
     async def explain(self, call: Call) -> Reply:

@@ -70,13 +70,14 @@ class EditorialSource:
             found = known.united[names] = _in_turn([known.slots[name] for name in names])
         return first(found, min(limit, len(found.items)))
 
-    def listed(self, name: str, query: Query) -> tuple[str, I32]:
-        """Return a list's title and items, in its order, where it is in force; else nothing."""
+    def shown(self, query: Query) -> dict[str, tuple[str, I32]]:
+        """Return the lists in force by name: title and items (slots), in order."""
         known = self._known()
-        found = known.lists.get(name)
-        if found is None or not found.in_force(query.now, query.surface):
-            return "", NOTHING.items
-        return found.title, known.slots[name]
+        return {
+            name: (each.title, known.slots[name])
+            for name, each in known.lists.items()
+            if each.in_force(query.now, query.surface)
+        }
 
     def says(self, item: int) -> str:
         """Return the title of the first list that holds an item (a slot); "" for none."""
