@@ -119,10 +119,12 @@ def test_too_little_for_any_row_is_one_row_and_strangers_get_a_page(tmp_path: Pa
 def test_an_application_without_pages_has_good_ones(tmp_path: Path) -> None:
     async def story(house: House) -> None:
         await shop(house)
-        await house.post("/v1/events", {"event_type": "view", "user_id": "me", "item_id": "i3"}, 202)
+        views = [{"event_type": "view", "user_id": "me", "item_id": f"i{n}"} for n in range(3, ITEMS, 30)]
+        await house.post("/v1/events", views, 202)
         page = await house.ask("GET", "/v1/pages/home?user_id=me&locale=de")
         titles = [row["title"] for row in page["rows"]]
-        assert {"Spring", "Für dich ausgesucht", f"Weil du dir {title(3)} angesehen hast"} <= set(titles)
+        assert {"Spring", "Für dich ausgesucht"} <= set(titles)
+        assert any(each.startswith("Weil du dir Title") for each in titles)
         assert len(set(shown(page))) == len(shown(page)) > 30
         item = await house.ask("GET", "/v1/pages/item?user_id=me&item_id=i7")
         assert f"Because you viewed {title(7)}" in [row["title"] for row in item["rows"]]
