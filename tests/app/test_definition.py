@@ -16,7 +16,7 @@ from nearline.app.definition import feature_set_hash
 from nearline.app.event_types import WELL_KNOWN
 from nearline.features import last_items, session
 from nearline.schema.event import ERASE, Role
-from nearline.schema.kinds import ERASED, FOREVER
+from nearline.schema.kinds import ERASED, FOREVER, RESERVED
 
 # Untyped: as long as the features narrow the type of `columns`, the protocol does not take them.
 LastItemsFeature: Any = last_items.LastItemsFeature
@@ -56,7 +56,7 @@ WRONG: list[tuple[dict[str, Any], str, str, str]] = [
     ({"events": [" view"]}, "App.events[0].name", "' view'", "without spaces"),
     ({"events": ["$erase"]}, "App.events[0].name", "'$erase'", "reserved"),
     ({"events": ["view", "view"]}, "App.events[1].name", "'view'", "once"),
-    ({"events": [f"e{i}" for i in range(256)]}, "App.events", "256", "at most 255"),
+    ({"events": [f"e{i}" for i in range(240)]}, "App.events", "240", "at most 239"),
     ({"events": ["seen", "search"]}, "App.events", "['seen', 'search']", "outcome=True"),
     (event(role="clik"), f"{CLICK}.role", "'clik'", 'did you mean "click"?'),
     (event(role="xyz"), f"{CLICK}.role", "'xyz'", "use one of none, exposure"),
@@ -123,7 +123,8 @@ def test_a_wrong_definition_names_field_value_and_remedy(given: dict[str, Any], 
 def test_bare_names_have_their_well_known_meaning() -> None:
     app = App(events=[*WELL_KNOWN, "hum"])
     kinds = app.kinds()
-    assert kinds.names == {name: place + 1 for place, name in enumerate([*WELL_KNOWN, "hum"])} | {ERASE: ERASED}
+    assert kinds.names == {name: place + 1 for place, name in enumerate([*WELL_KNOWN, "hum"])} | RESERVED
+    assert kinds.names[ERASE] == ERASED
     roles = {name: Role(int(kinds.role[place])) for name, place in kinds.names.items()}
     assert roles["seen"] == Role.EXPOSURE
     assert roles["purchase"] == Role.CONVERSION

@@ -118,6 +118,16 @@ class Server:
         finally:
             connection.close()
 
+    def text(self, path: str) -> tuple[int, str]:
+        """Get something that is not JSON; return status and text."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            return response.status, response.read().decode()
+        finally:
+            connection.close()
+
     def tenant(self) -> Tenant:
         """Return its tenant, to look at what it stored."""
         return Tenant(load_app(self.app), load_settings(None, self.settings))

@@ -24,6 +24,7 @@ GOLDEN = {
     "items": "172fe5fd740b53330e325267b94a3a6fd8e3ab5422b8b2597d7de34bf3fd7c0d",
     "presence": "b659828092910d262b607ba5cdcfe843656686c24c48e429dd53601eefd26589",
     "fold.affinity": "716a46eea3b4df0d7f892dfae69263900f4ddf13a04789fdb59044fe1922cd9b",
+    "fold.demographics": "cff36037f0fd89d624559bcf435694b4a2d63b55e1d3c989de635c76ab903347",
     "fold.history": "0a8e443106d92c7bfab86125bbe3fa570640a8fb00466e62b757e87438e161e5",
     "fold.item_totals": "8e6d30c2cfa024d9dddfe7e59ebf602cc5dc901d48577fdad6b8e90228915045",
     "fold.item_counts_7d": "cd795193d61ae9374abe3f31b00e9d3a048d82f4d839b25863239cee0e5cbc1f",

@@ -12,11 +12,15 @@ from oracle import Raw
 
 from nearline.features.suppression import SuppressionLists
 from nearline.pipeline.discovery import discover
+from nearline.schema import kinds
 from nearline.schema.clock import DAY, HOUR, MINUTE
 from nearline.schema.components import Arrays, Feature, Stateful
 from nearline.schema.event import Events, EventType, Suppression, empty_events
+from nearline.schema.ids import key32
 from nearline.schema.kinds import Kinds
+from nearline.schema.profile import AGE_GROUPS, GENDERS, INTEREST, PROFILE
 from nearline.sources.covisit import CovisitTables
+from nearline.sources.segment_tables import SegmentTables
 from nearline.stores.state import MemoryState
 
 START = 1_700_000_000_000
@@ -35,6 +39,13 @@ KINDS = Kinds(
         EventType("other", 1.0, "none"),
     )
 )
+RESERVED = [kinds.RESERVED[name] for name in (*PROFILE, INTEREST)]
+"""Places of what a visitor says of himself."""
+NAMED = [0, *map(key32, (AGE_GROUPS[0], AGE_GROUPS[-1], GENDERS[0], GENDERS[-1], "DE", "FR", "nowhere", "x"))]
+USUAL = st.tuples(st.integers(0, len(KINDS)), st.just(0))
+SAID = st.tuples(st.sampled_from(RESERVED), st.just(1))
+CARRIED = st.tuples(st.integers(1, len(KINDS)), st.just(1))
+"""Kinds and whether only the visitor's own rows take them."""
 EDGES = [30 * MINUTE, 24 * HOUR, 400 * DAY]
 STEPS = st.one_of(
     st.integers(0, 40 * MINUTE),
@@ -49,13 +60,13 @@ def raw_events(draw: st.DrawFn, most: int = 60) -> list[Raw]:
     """Return events in the order of arrival."""
     out: list[Raw] = []
     now = START
-    for step, user, item, kind, numbers in draw(
+    for step, user, item, (kind, own), numbers in draw(
         st.lists(
             st.tuples(
                 STEPS,
                 st.sampled_from(USERS[1:] + USERS),
                 st.sampled_from(ITEMS),
-                st.integers(0, len(KINDS)),
+                st.one_of(USUAL, SAID, CARRIED),
                 st.tuples(st.integers(0, 8), st.integers(0, 4), st.integers(0, 9000), st.integers(0, 5)),
             ),
             max_size=most,
@@ -64,8 +75,12 @@ def raw_events(draw: st.DrawFn, most: int = 60) -> list[Raw]:
         now = max(START - 60 * DAY, now + step)
         category, brand, price, rating = numbers
         role, weight = int(KINDS.role[kind]), int(KINDS.weight[kind])
+        if kind in RESERVED[:3]:
+            category, about = NAMED[category], 0
+        else:
+            about = item
         value = (price - 3000) * (rating % 2)
-        out.append(Raw(now, user, item, kind, role, weight, category, brand, price, value, rating * 100))
+        out.append(Raw(now, user, about, kind, role, weight, category, brand, price, value, rating * 100, own))
     return out
 
 
@@ -97,7 +112,7 @@ def features() -> list[Feature]:
 
 def new_state(limit: int = 1024, window: int = 10) -> MemoryState:
     """Return an empty state with every fold, the co-visits and the suppression lists."""
-    parts: list[Stateful] = [CovisitTables(window, limit), SuppressionLists(KINDS)]
+    parts: list[Stateful] = [CovisitTables(window, limit), SegmentTables(), SuppressionLists(KINDS)]
     return MemoryState([fold for feature in features() for fold in feature.folds], parts)
 
 

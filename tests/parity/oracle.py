@@ -9,6 +9,9 @@ from typing import NamedTuple
 
 from nearline.schema.clock import DAY, HOUR, MINUTE
 from nearline.schema.event import Role
+from nearline.schema.ids import key32
+from nearline.schema.kinds import RESERVED
+from nearline.schema.profile import AGE_GROUPS, GENDERS
 
 NAN = float("nan")
 COUNTED = (Role.EXPOSURE, Role.VIEW, Role.CLICK, Role.INTENT, Role.CONVERSION, Role.NEGATIVE)
@@ -28,6 +31,7 @@ class Raw(NamedTuple):
     price: int
     value: int
     rating: int
+    own: int = 0
 
 
 class Card(NamedTuple):
@@ -74,7 +78,8 @@ class Oracle:
         self.items: dict[int, list[Raw]] = defaultdict(list)
         for event in events:
             self.users[event.user].append(event)
-            self.items[event.item].append(event)
+            if not event.own:
+                self.items[event.item].append(event)
 
     def columns(self, user: int, now: int) -> dict[str, Column]:
         """Return each column as a function of the candidate."""
@@ -94,6 +99,7 @@ class Oracle:
             | numbers(long, now)
             | top_items(long)
             | first_items(long)
+            | demographics(long)
             | self.item_columns(now // MINUTE * MINUTE)
         )
 
@@ -171,7 +177,7 @@ def session(hot: Sequence[Raw], now: int) -> dict[str, Column]:
     times = list(accumulate((e.ts for e in hot), max))
     begin = max((i for i in range(1, len(times)) if times[i] - times[i - 1] > 30 * MINUTE), default=0)
     live = bool(times) and now - times[-1] <= 30 * MINUTE
-    own = [e for e in hot[begin:] if e.role != Role.EXPOSURE] if live else []
+    own = [e for e in hot[begin:] if e.role not in (Role.EXPOSURE, Role.DECLARED)] if live else []
     category = next((e.category for e in reversed(own) if e.category), 0)
     return {
         "session_minutes": same((now - times[begin]) / MINUTE if live else NAN),
@@ -215,11 +221,12 @@ def affinity(long: Sequence[Raw]) -> dict[str, Column]:
     """Shares of weights that never go below nothing; the mean of the prices of what was chosen."""
     categories: Counter[int] = Counter()
     brands: Counter[int] = Counter()
-    for e in touches(long):
+    liked = [e for e in long if touches([e]) or e.role == Role.DECLARED]
+    for e in liked:
         categories[e.category] = max(0, categories[e.category] + e.weight // 10)
         brands[e.brand] = max(0, brands[e.brand] + e.weight // 10)
     categories[0] = brands[0] = 0
-    prices = [e.price / 1000 for e in touches(long) if e.price > 0 and e.weight >= 10]
+    prices = [e.price / 1000 for e in liked if e.price > 0 and e.weight >= 10]
     return {
         "category_affinity": lambda card: categories[card.category] / max(1, sum(categories.values())),
         "brand_affinity": lambda card: brands[card.brand] / max(1, sum(brands.values())),
@@ -321,3 +328,14 @@ def first_items(long: Sequence[Raw]) -> dict[str, Column]:
         "first_item": lambda card: float(card.key in kept_),
         "first_category_share": lambda card: sum(0 != c == card.category for c in kept_.values()) / max(1, len(kept_)),
     }
+
+
+def demographics(long: Sequence[Raw]) -> dict[str, Column]:
+    """The last that was said, where it is one of the names there are."""
+
+    def last(name: str, choices: Sequence[str]) -> Column:
+        said = [e.category for e in long if e.kind == RESERVED[f"${name}"]]
+        codes = {key32(choice): float(place) for place, choice in enumerate(choices, 1)}
+        return same(codes.get(said[-1], NAN) if said else NAN)
+
+    return {"age_group": last("age_group", AGE_GROUPS), "gender": last("gender", GENDERS)}

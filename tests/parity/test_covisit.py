@@ -86,7 +86,7 @@ def test_only_what_is_chosen_counts_and_a_stale_trail_does_not(raw: list[Raw]) -
         mine = [e for e in raw if e.user == user]
         trail: list[int] = []
         for e in kept(mine, 400 * DAY, max(e.ts for e in mine)):
-            if e.role in CHOSEN and e.weight > 0 and e.item and trail[-1:] != [e.item]:
+            if e.role in CHOSEN and e.weight > 0 and e.item and not e.own and trail[-1:] != [e.item]:
                 trail.append(e.item)
         trails[user] = trail[-10:]
     tables = state.stateful["covisit"]

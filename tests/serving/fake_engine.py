@@ -15,10 +15,12 @@ from nearline.app.sections import Server, Settings
 from nearline.schema.clock import Clock, VirtualClock
 from nearline.schema.declared import Declaration, Declared
 from nearline.schema.event import Record
+from nearline.schema.ids import key32
 from nearline.schema.item import Item
 from nearline.schema.query import Query
 from nearline.schema.served import Explanation, Served, ServedItem, ServedPage, ServedRow
 from nearline.serving.engine_port import SimilarItem
+from nearline.serving.onboarding import Onboarding, OnboardingItem
 from nearline.serving.replies import Releases
 from nearline.serving.why import Why
 from nearline.stores.catalog import Catalog
@@ -37,6 +39,10 @@ class Like(msgspec.Struct):
 @dataclass
 class FakeCatalog:
     items: dict[str, Item] = field(default_factory=dict)
+
+    @property
+    def names(self) -> dict[int, str]:
+        return {key32(name): name for item in self.items.values() for name in (item.category, item.brand) if name}
 
 
 class FakeEngine:
@@ -112,6 +118,10 @@ class FakeEngine:
 
     async def user(self, user_id: str) -> dict[str, Any] | None:
         return {"recent_views": [], "last_updated": NOW} if user_id in self.users else None
+
+    async def onboarding(self, n: int) -> Onboarding:
+        items = [OnboardingItem(i.item_id, i.title, i.category, i.brand, i.image_url) for i in self.fake.items.values()]
+        return Onboarding([], items[:n])
 
     def gauges(self) -> dict[str, float]:
         return {"nearline_catalog_items": float(len(self.fake.items)), "nearline_train_failures_total": 2.0}

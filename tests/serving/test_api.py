@@ -279,7 +279,7 @@ def test_metrics(engine: FakeEngine) -> None:
     metrics.stage("ranking", 0.0004)
     metrics.component_error("als")
     metrics.component_timeout("slow")
-    metrics.served("ranker")
+    metrics.served("ranker", "personal")
     metrics.events(duplicate=3)
     metrics.effect(0.02)
     response = client("GET", "/metrics")

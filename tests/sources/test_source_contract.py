@@ -124,6 +124,7 @@ def scores(source: Any, world: OnlineWorld, user: str) -> dict[int, float]:
 
 
 WHATEVER_IS_DISLIKED = {
+    "segment": "counts what everyone in a segment does",
     "trending": "counts what everyone does; one dislike is a drop in it",
     "popular": "counts what everyone does, as trending",
     "new_arrivals": "counts nothing, and looks only at categories",
@@ -145,6 +146,7 @@ def test_a_dislike_lowers_the_item_and_its_like(name: str) -> None:
 
 
 WEIGHTLESS = {
+    "affinity": "goes by the order of what is popular in a category, not by how popular it is",
     "als": "a weight is how sure it is that a visitor and an item belong together, which says nothing of two items",
     "covisit": "counts steps from one item to the next, whatever they were",
     "next_item": "as covisit, whose tables it reads",

@@ -11,10 +11,10 @@ import msgspec
 from nearline.schema.errors import NearlineError
 from nearline.schema.event import EventType, Role, Suppression
 
-ROLE_NAMES = tuple(role.name.lower() for role in Role)
+ROLE_NAMES = tuple(role.name.lower() for role in Role if role != Role.DECLARED)
 SCOPES = ("item", "category")
-MOST_TYPES = 255
-"""A type's place must fit the `kind` of `EVENT`; 0 is "unknown"."""
+MOST_TYPES = 239
+"""A type's place must fit the `kind` of `EVENT`; 0 is "unknown", and those from 240 on are reserved."""
 MOST_DAYS = 36_500
 FOREVER = (Suppression("item"),)
 

@@ -42,6 +42,8 @@ def clean(events: Events, order_only: bool) -> tuple[Events, dict[str, int]]:
     gone = erased(events)
     dropped["erased by their user"] = int(gone.sum())
     events = events[~gone]
+    # What was carried to a user at login teaches as what he did anonymously; what he said of himself is no choice.
+    events = events[events["own"] == 0]
     known = events["kind"] > 0
     dropped["event type not declared"] = int((~known).sum())
     events = events[known]

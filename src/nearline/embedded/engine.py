@@ -16,7 +16,7 @@ from nearline.app.tenant import Tenant
 from nearline.pipeline.breaker import Breakers
 from nearline.pipeline.pipeline import Pipeline
 from nearline.pipeline.run import Run
-from nearline.schema.clock import Clock
+from nearline.schema.clock import HOUR, Clock
 from nearline.schema.declared import Declaration, Declared
 from nearline.schema.errors import NearlineError
 from nearline.schema.event import ERASE, TOPICS, Record
@@ -25,6 +25,7 @@ from nearline.schema.item import Item
 from nearline.schema.query import Query
 from nearline.schema.served import Explanation, Served, ServedItem, ServedPage
 from nearline.serving.metrics import Metrics
+from nearline.serving.onboarding import Onboarding, onboarding
 from nearline.serving.pages import Pages
 from nearline.serving.recommender import Recommender
 from nearline.serving.replies import Releases
@@ -37,11 +38,14 @@ from nearline.stores.catalog import DELETED
 from nearline.stores.recent import RecentUser, recent_users
 from nearline.stores.releases import Manifest, Release
 from nearline.stream.local import LocalStream, expiry
+from nearline.stream.sessions import Sessions
 from nearline.stream.writer import Writer
 
 logger = logging.getLogger("nearline.engine")
 RENEW = 0.5
 """Seconds between two looks at whether an index of a source is out of date."""
+LOGIN = 0.03
+"""Seconds that a list waits at most for what its user did before he logged in."""
 PAGES = 5_000
 """Lists remembered so that `after=` can continue them."""
 
@@ -68,6 +72,8 @@ class Engine:
         self._breakers = Breakers(budget.breaker_failures, budget.breaker_seconds)
         self._pages: OrderedDict[str, tuple[str, ...]] = OrderedDict()
         self.release: Release | None = None
+        self.sessions = Sessions(tenant.settings.state.hot_ttl_hours * HOUR)
+        self._carrying: set[asyncio.Future[int]] = set()
         self.impressions_lost = 0
         self._covered: set[str] = set()
         self.jobs: dict[str, float] = {}
@@ -83,6 +89,7 @@ class Engine:
             if (archived := self.tenant.lake.end(topic)) > self._log.end(topic):
                 self._log.set_end(topic, archived)
         self.replayed = await loop.run_in_executor(None, self.stream.restore, self._log)
+        await loop.run_in_executor(None, self.sessions.restore, self._log)
         self.release = self._load_release()
         self.recommender = Recommender(self.tenant, self.world, self._pipeline(self.release))
         self._writer = Writer(self._log, self.stream, self.clock, loop, self._folded, self._gave_up)
@@ -170,8 +177,31 @@ class Engine:
         return self._writer.pending > self.settings.server.queue_events
 
     async def add_events(self, records: Sequence[Record]) -> int:
-        """Make events durable and fold them; return the offset after the last."""
-        return await self._writer.submit("user_events", records)
+        """Make events durable and fold them; return the offset after the last.
+
+        With the first event that names both, what a session did anonymously is carried to its user.
+        """
+        merged = self.sessions.merged(records, self.clock.now())
+        try:
+            return await self._writer.submit("user_events", merged)
+        except Exception:
+            self.sessions.put_back(merged)
+            raise
+
+    async def _login(self, query: Query) -> None:
+        """Carry what a session did to the user who now asks, so that his list sees it; a slow log is not waited for."""
+        if not query.user_id or query.session_id not in self.sessions:
+            return
+        carried = self.sessions.carried(query.user_id, query.session_id, self.clock.now())
+        carrying = asyncio.ensure_future(self.add_events(carried))
+        self._carrying.add(carrying)
+        carrying.add_done_callback(self._carried)
+        await asyncio.wait([carrying], timeout=LOGIN)
+
+    def _carried(self, carrying: asyncio.Future[int]) -> None:
+        self._carrying.discard(carrying)
+        if not carrying.cancelled() and (error := carrying.exception()) is not None:
+            logger.warning("a session waits for its user still", extra={"error": str(error)})
 
     async def put_items(self, items: Sequence[Item]) -> int:
         """Make items durable and register them; return the offset of `item_events` after the last.
@@ -212,6 +242,7 @@ class Engine:
             query = msgspec.structs.replace(query, exclude=(*query.exclude, *shown))
         else:
             shown = ()
+        await self._login(query)
         recommender = self.recommender
         pipeline = recommender.pipeline
         run = await self._worker.submit(recommender.start(query), pipeline)
@@ -225,6 +256,7 @@ class Engine:
 
     async def page(self, query: Query) -> ServedPage:
         """Return a page within the budget, whatever fails."""
+        await self._login(query)
         recommender = self.recommender
         pipeline = recommender.pipeline
         run = await self._worker.submit(recommender.start(query), pipeline)
@@ -243,7 +275,7 @@ class Engine:
 
     def _count(self, run: Run, served_from: str, items: Sequence[ServedItem]) -> None:
         metrics = self.metrics
-        metrics.served(served_from)
+        metrics.served(served_from, self.recommender.pipeline.reach({item.rec_source for item in items}))
         for stage, seconds in run.times.items():
             metrics.stage(stage, seconds)
         errors = run.trace.get("errors", ())
@@ -304,6 +336,12 @@ class Engine:
             if len(out) == limit:
                 break
         return out
+
+    async def onboarding(self, n: int) -> Onboarding:
+        """Return categories and items that a new visitor may choose from, by what trends."""
+        query = Query(0, self.clock.now(), page_size=400, limits=False, log=False)
+        ranked, _ = self.recommender.fallback.ranked(query, self.world.hydrate(0, query.now))
+        return onboarding(self.catalog, ranked.candidates.items, n)
 
     async def user(self, user_id: str) -> dict[str, Any] | None:
         """Return the state a person can read, `None` where there is none."""

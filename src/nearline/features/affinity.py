@@ -16,7 +16,7 @@ from nearline.schema.components import ALL_EXPIRED, Entity, Fold, FoldBatch, Rea
 from nearline.schema.event import EVENT, Events, Role
 from nearline.schema.kernel import f4, i4, i8, inline, kernel, record, u1, u4
 
-EXPOSURE, SEARCH = int(Role.EXPOSURE), int(Role.SEARCH)
+EXPOSURE, SEARCH, DECLARED = int(Role.EXPOSURE), int(Role.SEARCH), int(Role.DECLARED)
 MOST = (1 << 31) - 1
 
 
@@ -61,7 +61,7 @@ def _update(
             price[slot] = 0
             prices[slot] = 0
         event: Any = events[i]
-        if event.role == EXPOSURE or event.role == SEARCH or event.item == 0:
+        if event.role == EXPOSURE or event.role == SEARCH or (event.item == 0 and event.role != DECLARED):
             continue
         weight = event.weight // 10
         if event.category != 0:
@@ -95,7 +95,7 @@ class AffinityFold:
     dtype = AFFINITY
 
     def update(self, rows: Rows, batch: FoldBatch) -> None:
-        """Add each event's weight to its item's category and brand."""
+        """Add each event's weight to its item's category and brand, and an interest's to those it names."""
         _update(
             rows["categories"],
             rows["category_weights"],

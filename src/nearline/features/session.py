@@ -13,11 +13,12 @@ from nearline.schema.components import Entity, Fold, FoldBatch, ReadContext, Row
 from nearline.schema.event import EVENT, Events, Role
 from nearline.schema.kernel import f4, i4, i8, kernel, record, u1, u4
 
-VIEW, EXPOSURE = int(Role.VIEW), int(Role.EXPOSURE)
+VIEW, EXPOSURE, DECLARED = int(Role.VIEW), int(Role.EXPOSURE), int(Role.DECLARED)
 SESSION: np.dtype[np.void] = np.dtype(
     [("start", "<i8"), ("last", "<i8"), ("category", "<u4"), ("views", "<u2"), ("events", "<u2")]
 )
-"""start, last: ms UTC; category: of the last touched item; views: page views; events: all but exposures."""
+"""start, last: ms UTC; category: of the last touched item; views: page views; events: all but exposures and what
+the visitor says of himself."""
 
 
 @kernel(record(SESSION, packed=True), i4[::1], record(EVENT), u1[::1], i8)
@@ -36,7 +37,7 @@ def _update(rows: Any, users: I32, events: Events, reset: NDArray[np.uint8], gap
             row.views = 0
             row.events = 0
         row.last = now
-        if event.role == EXPOSURE:
+        if event.role == EXPOSURE or event.role == DECLARED:
             continue
         if event.category != 0:
             row.category = event.category

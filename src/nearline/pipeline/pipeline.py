@@ -9,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
+from nearline.pipeline.blend import Blend
 from nearline.pipeline.breaker import Breakers
 from nearline.pipeline.budget import STAGES, Limits
 from nearline.pipeline.feature_set import FeatureSet
@@ -103,6 +104,7 @@ class Pipeline:
         self.limits, self.breakers, self.release = limits, breakers, release
         self._slacking = [rule for rule in filters if isinstance(rule, Slacking)]
         self._slices = {stage: limits.of(stage) for stage in ("hydrate", "merge", *STAGES)}
+        self._blend = Blend(self.sources)
         self.per_candidate = 1e-6
         first, rest = Step("hydrate", "hydrate", self._hydrate, core=True), self._steps()
         asked = quotas(self.sources, by_surface or {})
@@ -145,6 +147,10 @@ class Pipeline:
     def _ask(self, quota: Quota) -> Step:
         act = self._fetch(quota.place, quota.most)
         return Step("candidates", f"source:{self.sources[quota.place].name}", act, wanted=_is_short if quota.fills else None)
+
+    def reach(self, sources: set[str]) -> str:
+        """Return how personal a list of items from named sources is: personal, segment or popular."""
+        return self._blend.reach(sources)
 
     def advance(self, run: Run) -> bool:
         """Take the run through its remaining steps; return False where it was abandoned meanwhile."""
@@ -335,7 +341,8 @@ class Pipeline:
 
     def _fuse(self, run: Run) -> None:
         assert run.candidates is not None
-        order = fused(run.candidates.ranks)
+        assert run.user is not None
+        order = fused(run.candidates.ranks, self._blend.weights(run.user))
         scores = np.empty(len(order), np.float32)
         scores[order] = 1.0 / (60.0 + np.arange(1, len(order) + 1))
         run.matrix = None

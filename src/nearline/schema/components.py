@@ -288,7 +288,9 @@ class Source(Protocol):
     A source that learns in batch returns arrays from `fit` and reads them back in `load`; one that moves with events
     lists its state in `state`. `reason` is the type of its explanations and `template` their words, where `{title}` stands for
     the item that led there. It may name the `surfaces` where it is asked, by default all; with `fills = True` it is asked on
-    the others too, where the rest found fewer items than a page has.
+    the others too, where the rest found fewer items than a page has. Its `family` (see `pipeline.blend`) says how much it
+    counts where no ranker orders the candidates: collaborative, content (where it says none), personal, preferences, segment,
+    editorial or popularity.
     """
 
     name: str

@@ -14,10 +14,15 @@ Topic = Literal["user_events", "item_events", "feedback"]
 TOPICS: tuple[Topic, ...] = ("user_events", "item_events", "feedback")
 ERASE = "$erase"
 """Event type of a tombstone: the user's data must leave state, lists, lake and releases."""
+CARRIED = "$carried:"
+"""Before the type of an event that its visitor did anonymously, written once more under his name when he logged in."""
 
 
 class Role(IntEnum):
-    """What an event type means to counters; every application's types map to these few."""
+    """What an event type means to counters; every application's types map to these few.
+
+    `DECLARED` is reserved: what a visitor says of himself (`schema.profile`), which no counter takes.
+    """
 
     NONE = 0
     EXPOSURE = 1
@@ -27,6 +32,7 @@ class Role(IntEnum):
     CONVERSION = 5
     NEGATIVE = 6
     SEARCH = 7
+    DECLARED = 8
 
 
 ROLES = 6
@@ -94,7 +100,8 @@ EVENT: np.dtype[np.void] = np.dtype(
         ("role", "u1"),
         ("device", "u1"),
         ("shown", "u1"),
-        ("pad", "u1", (2,)),
+        ("own", "u1"),
+        ("pad", "u1"),
     ],
     align=True,
 )
@@ -102,7 +109,8 @@ EVENT: np.dtype[np.void] = np.dtype(
 
 offset: place in `user_events`; ts: ms UTC; user, item, session: 64-bit keys (user = visitor key); price, value and
 weight: thousandths; dwell: ms; rating: hundredths, 0 = none; kind: place of the type in the application; role: `Role`;
-shown: 1 where the event answers a list (it came with a request_id), 0 where the visitor found the item by himself.
+shown: 1 where the event answers a list (it came with a request_id), 0 where the visitor found the item by himself;
+own: 1 where only the visitor's own rows take it, since items have counted it before (carried) or never shall (declared).
 """
 
 Events = NDArray[np.void]

@@ -13,6 +13,7 @@ from nearline.schema.event import Record
 from nearline.schema.item import Item
 from nearline.schema.query import Query
 from nearline.schema.served import Served, ServedItem, ServedPage
+from nearline.serving.onboarding import Onboarding
 from nearline.serving.replies import Releases
 from nearline.serving.why import Why
 from nearline.stores.catalog import Catalog
@@ -103,6 +104,10 @@ class EnginePort(Protocol):
 
     async def user(self, user_id: str) -> dict[str, Any] | None:
         """Return the state a person can read, `None` where there is none."""
+        ...
+
+    async def onboarding(self, n: int) -> Onboarding:
+        """Return up to `n` categories and `n` items that a new visitor may choose from."""
         ...
 
     def gauges(self) -> dict[str, float]:

@@ -38,6 +38,10 @@ BUCKETS = (
 """Upper bounds of the histograms' buckets, seconds."""
 
 
+REACHES = ("personal", "segment", "popular")
+"""What the most personal source of a list goes by."""
+
+
 class Described(Struct, frozen=True):
     """One metric. `asked`: its value comes from `EnginePort.gauges` when `/metrics` is read."""
 
@@ -55,6 +59,12 @@ METRICS: tuple[Described, ...] = (
     Described("nearline_component_errors_total", "counter", "Components that raised.", "component"),
     Described("nearline_component_timeouts_total", "counter", "Components that were late.", "component"),
     Described("nearline_lists_total", "counter", "Lists by what they were served from.", "served_from"),
+    Described(
+        "nearline_lists_by_reach_total",
+        "counter",
+        "Lists by the most personal source in them: personal (what the visitor did or likes), segment, or popular.",
+        "reach",
+    ),
     Described("nearline_events_total", "counter", "Events by what became of them.", "outcome"),
     Described("nearline_event_effect_seconds", "histogram", "From accepting an event to its effect."),
     Described("nearline_queue_events", "gauge", "Events that wait to be stored.", asked=True),
@@ -114,6 +124,7 @@ class Metrics(Collector):
             elif not one.asked:
                 self._counters[one.name] = {}
         self._counters["nearline_lists_total"].update(dict.fromkeys(SERVED_FROM, 0.0))
+        self._counters["nearline_lists_by_reach_total"].update(dict.fromkeys(REACHES, 0.0))
         outcomes = ("accepted", "rejected", "duplicate", "unknown_item")
         self._counters["nearline_events_total"].update(dict.fromkeys(outcomes, 0.0))
         self._requests = self._histograms["nearline_request_seconds"]
@@ -140,9 +151,10 @@ class Metrics(Collector):
         """Count a component that was late."""
         self._add("nearline_component_timeouts_total", component, 1)
 
-    def served(self, served_from: str) -> None:
-        """Count a list."""
+    def served(self, served_from: str, reach: str) -> None:
+        """Count a list; `reach` is one of `REACHES`."""
         self._add("nearline_lists_total", served_from, 1)
+        self._add("nearline_lists_by_reach_total", reach, 1)
 
     def events(self, accepted: int = 0, rejected: int = 0, duplicate: int = 0, unknown_item: int = 0) -> None:
         """Count events; the HTTP layer counts all but duplicates, which only the engine knows."""

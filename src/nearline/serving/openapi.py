@@ -14,15 +14,19 @@ from nearline.schema.item import Item, ItemIn
 from nearline.schema.query import SURFACES
 from nearline.schema.served import SERVED_FROM, Served, ServedPage
 from nearline.serving.bodies import LONGEST_ID, MOST
+from nearline.serving.onboarding import Onboarding
 from nearline.serving.openapi_routes import PAGE_TAG, ROUTES, Route
 from nearline.serving.plain_events import MOST_DWELL, MOST_POSITION, MOST_PRICE, MOST_RATING
 from nearline.serving.problems import ProblemBody
+from nearline.serving.profiles import CHOICES, LONGEST_PLACE, MOST_INTERESTS, InterestsIn, ProfileIn
 from nearline.serving.replies import (
     Application,
     EventsTaken,
     Health,
+    InterestsTaken,
     ItemsTaken,
     ItemTaken,
+    ProfileTaken,
     Releases,
     Similar,
     Trending,
@@ -41,6 +45,7 @@ _STRUCTS = (
     EventIn, EventsTaken, ItemIn, Item, ItemTaken, ItemsTaken, Served, Similar, Trending, UserErased, Health,
     ProblemBody, Metadata, Application, Releases, Users, Why,
     ListIn, ListView, ListTaken, Lists, ServedPage,
+    ProfileIn, ProfileTaken, InterestsIn, InterestsTaken, Onboarding,
 )  # fmt: skip
 _ID: Json = {"type": "string", "maxLength": LONGEST_ID, "pattern": "^[^\\u0000]*$"}
 _ID_OR_NUMBER: Json = {"anyOf": [_ID, {"type": "integer"}]}
@@ -197,6 +202,16 @@ def _refine(schemas: Json, app: App) -> None:
     own["title"] = {"type": "string", "maxLength": LONGEST_TITLE, "pattern": _ID["pattern"]}
     own["starts"] = own["ends"] = _TIME
     own["surfaces"] = {"type": "array", "items": {"type": "string", "enum": list(SURFACES)}}
+    profile = schemas["ProfileIn"]
+    for name, values in CHOICES.items():
+        profile["properties"][name] = {"anyOf": [{"type": "string", "enum": list(values)}, {"type": "null"}]}
+    place = {"type": "string", "minLength": 1, "maxLength": LONGEST_PLACE, "pattern": "^[^\\u0000]*$"}
+    profile["properties"]["location"] = {"anyOf": [place, {"type": "null"}]}
+    interests = schemas["InterestsIn"]
+    interests["minProperties"] = 1
+    for schema in interests["properties"].values():
+        schema.pop("default", None)
+        schema["maxItems"] = MOST_INTERESTS
     schemas["ServedPage"]["properties"]["served_from"] = schemas["Served"]["properties"]["served_from"] = {
         "type": "string",
         "enum": list(SERVED_FROM),

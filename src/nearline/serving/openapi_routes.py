@@ -13,6 +13,7 @@ from nearline.serving.bodies import LONGEST_ID
 from nearline.serving.params import LOCALE
 from nearline.serving.routes_insight import DEFAULT_USERS, MOST_USERS
 from nearline.serving.routes_lists import DEFAULT_SIZE, MOST_SIZE
+from nearline.serving.routes_users import MOST_OFFERED
 from nearline.serving.validate_lists import NAME
 
 Json = dict[str, Any]
@@ -305,6 +306,49 @@ ROUTES: tuple[Route, ...] = (
         {"200": ("The state that a person can read.", _JSON, "User")},
         (_USER_ID,),
         errors=("404", "422"),
+    ),
+    Route(
+        "PUT",
+        "/v1/users/{user_id}",
+        "put_user",
+        "Users",
+        "Set a user's demographics; what the body does not name is withdrawn",
+        {"200": ("As they are now.", _JSON, "ProfileTaken")},
+        (_USER_ID,),
+        ("ProfileIn",),
+        ("404",),
+    ),
+    Route(
+        "PATCH",
+        "/v1/users/{user_id}",
+        "patch_user",
+        "Users",
+        "Change the demographics that the body names; null withdraws one",
+        {"200": ("As they are now.", _JSON, "ProfileTaken")},
+        (_USER_ID,),
+        ("ProfileIn",),
+        ("404",),
+    ),
+    Route(
+        "POST",
+        "/v1/users/{user_id}/interests",
+        "post_interests",
+        "Users",
+        "Take what a user says he likes: categories, brands, items",
+        {"200": ("In his preferences, and in his next list.", _JSON, "InterestsTaken")},
+        (_USER_ID,),
+        ("InterestsIn",),
+        ("404",),
+    ),
+    Route(
+        "GET",
+        "/v1/onboarding",
+        "get_onboarding",
+        "Users",
+        "Popular things of many kinds, for a new visitor to choose from",
+        {"200": ("By popularity.", _JSON, "Onboarding")},
+        (_param("n", {"type": "integer", "minimum": 1, "maximum": MOST_OFFERED, "default": 12}, "How many of each."),),
+        errors=("422",),
     ),
     Route(
         "DELETE",

@@ -68,6 +68,22 @@ class UserErased(msgspec.Struct, frozen=True):
     offset: int
 
 
+class ProfileTaken(msgspec.Struct, frozen=True):
+    """A user's demographics as they are now. A list whose `offset` is as large has seen them."""
+
+    user_id: str
+    demographics: dict[str, str]
+    offset: int
+
+
+class InterestsTaken(msgspec.Struct, frozen=True):
+    """What became of a choice: `accepted` interests (a wide category counts as the paths below it) are in the user's state."""
+
+    user_id: str
+    accepted: int
+    offset: int
+
+
 class Health(msgspec.Struct, frozen=True):
     """`status` is "ok" or "ready"."""
 

@@ -10,6 +10,8 @@ import numpy as np
 from nearline.features.history import newest_first
 from nearline.schema.clock import MINUTE
 from nearline.schema.event import Role
+from nearline.schema.profile import AGE_GROUPS, GENDERS
+from nearline.serving.profiles import location_name
 from nearline.stores.world import OnlineWorld
 
 
@@ -28,6 +30,8 @@ def user_view(world: OnlineWorld, visitor: int, user_id: str, now: int) -> dict[
             for slot, second, role in zip(slots.tolist(), seconds.tolist(), roles.tolist(), strict=True)
             if slot >= 0 and catalog.ids[slot]
         ][:20]
+    if "demographics" in rows:
+        view["demographics"] = _demographics(world, rows["demographics"][0])
     view["preferences"] = _preferences(world, rows)
     if "session" in rows:
         session = rows["session"][0]
@@ -40,6 +44,16 @@ def user_view(world: OnlineWorld, visitor: int, user_id: str, now: int) -> dict[
     view["last_updated"] = _iso(int(world.state.presence["last"][user.slot]))
     view["offset"] = user.offset
     return view
+
+
+def _demographics(world: OnlineWorld, row: Any) -> dict[str, str]:
+    age, gender = int(row["age_group"]), int(row["gender"])
+    known = {
+        "age_group": AGE_GROUPS[age - 1] if age else "",
+        "gender": GENDERS[gender - 1] if gender else "",
+        "location": location_name(int(row["location"]), world.declared),
+    }
+    return {name: value for name, value in known.items() if value}
 
 
 def _preferences(world: OnlineWorld, rows: Any) -> dict[str, Any]:

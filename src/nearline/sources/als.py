@@ -100,6 +100,7 @@ class AlsSource:
     """
 
     name = "als"
+    family = "collaborative"
     reason: ClassVar[str] = "similar_taste"
     template: ClassVar[str] = "People with your taste, after {title}"
     time_based = False

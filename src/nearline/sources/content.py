@@ -75,6 +75,7 @@ class ContentSource:
     """
 
     name = "content"
+    family = "content"
     reason: ClassVar[str] = "shares_attributes"
     template: ClassVar[str] = "Shares attributes with {title}"
     time_based = False

@@ -273,6 +273,7 @@ class CovisitSource:
     """
 
     name = "covisit"
+    family = "collaborative"
     reason: ClassVar[str] = "because_you_viewed"
     template: ClassVar[str] = "Because you viewed {title}"
     time_based = False

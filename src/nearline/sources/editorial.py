@@ -41,6 +41,7 @@ class EditorialSource:
     """
 
     name = "editorial"
+    family = "editorial"
     reason: ClassVar[str] = "editorial"
     template: ClassVar[str] = "Editors' choice"
     time_based = False

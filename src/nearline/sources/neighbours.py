@@ -129,6 +129,7 @@ class NeighbourSource(ABC):
     """
 
     name: str
+    family = "collaborative"
     reason: ClassVar[str] = "because_you_viewed"
     template: ClassVar[str] = "Because you viewed {title}"
     time_based = False

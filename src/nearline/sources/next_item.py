@@ -15,6 +15,7 @@ class NextItemSource(CovisitSource):
     """
 
     name = "next_item"
+    family = "collaborative"
     reason: ClassVar[str] = "right_after"
     template: ClassVar[str] = "Right after {title}"
 

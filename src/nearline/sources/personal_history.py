@@ -30,6 +30,7 @@ class PersonalHistorySource:
     """
 
     name = "history"
+    family = "personal"
     reason: ClassVar[str] = "from_your_history"
     template: ClassVar[str] = "Pick up where you left off"
     time_based = False

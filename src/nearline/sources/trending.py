@@ -23,6 +23,7 @@ class TrendingSource(HeadSource):
     """
 
     name = "trending"
+    family = "popularity"
     reason: ClassVar[str] = "trending"
     template: ClassVar[str] = "Trending now"
     time_based = False

@@ -14,10 +14,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from nearline.schema.errors import NearlineError
-from nearline.schema.event import DEVICES, EVENT, Events, Record, Topic, empty_events
+from nearline.schema.event import DEVICES, EVENT, Events, Record, Role, Topic, empty_events
 from nearline.schema.ids import key, key32, visitor_key
 from nearline.schema.kernel import f8, inline, kernel, record
-from nearline.schema.kinds import Kinds
+from nearline.schema.kinds import OWN, Kinds
 
 EVENT_COLUMNS = (
     "offset", "timestamp", "user_key", "item_key", "session_key", "price", "value", "category_key",
@@ -105,7 +105,7 @@ def events_from_records(records: Sequence[Record], first_offset: int, kinds: Kin
     known = {"": 0}
     for name in {name for r in records for name in (r.category, r.brand)}:
         known[name] = key32(name)
-    place, device = kinds.names.get, _DEVICE.get
+    code, device = kinds.codes.get, _DEVICE.get
     rows = np.array(
         [
             (
@@ -119,7 +119,7 @@ def events_from_records(records: Sequence[Record], first_offset: int, kinds: Kin
                 r.value,
                 r.rating,
                 r.dwell_ms,
-                place(r.event_type, 0),
+                code(r.event_type, 0),
                 device(r.device, 0),
                 r.request_id != "",
             )
@@ -153,7 +153,7 @@ def events_from_table(table: pa.Table, kinds: Kinds) -> Events:
     _numbers(
         out,
         kinds,
-        kind=mapped(table["event_type"], kinds.place, np.int64),
+        kind=mapped(table["event_type"], kinds.code, np.int64),
         device=mapped(table["device"], lambda name: _DEVICE.get(name, 0), np.int64),
         shown=pc.binary_length(table["request_id"]).to_numpy() > 0,
         price=_floats(table["price"]),
@@ -267,8 +267,10 @@ def _numbers(
     dwell: NDArray[np.float64],
 ) -> None:
     """Fill the columns that are rounded or looked up; both ways pass here, so they can't differ."""
+    carried, kind = kind >= OWN, kind & (OWN - 1)
     out["kind"], out["device"], out["shown"] = kind, device, shown
     out["role"], out["weight"] = kinds.role[kind], kinds.weight[kind]
+    out["own"] = carried | (out["role"] == Role.DECLARED)
     _fix(out, price, value, rating, dwell)
 
 

@@ -120,12 +120,15 @@ class MemoryState:
             users, items = self.users.intern(events["user"]), self.items.intern(events["item"])
             self._make_room()
             reset = touch(self.presence, users, events, self.hot_ttl, self.history_ttl)
-            batch = FoldBatch(events, users, items, reset)
+            batch = common = FoldBatch(events, users, items, reset)
+            if events["own"].any():
+                # Only the visitor's rows take these: to all that items share, they are about none.
+                common = FoldBatch(events, users, np.where(events["own"], np.int32(-1), items), reset)
             for name, fold in self.folds.items():
-                fold.update(self.rows[name], batch)
+                fold.update(self.rows[name], batch if fold.entity == "user" else common)
             for part in self.stateful.values():
-                part.update(batch)
-            self.mark(items)
+                part.update(common)
+            self.mark(common.items)
             self.offset = int(events["offset"][-1]) + 1
         finally:
             self.version += 1
