@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from nearline.batch.dataset import Dataset
+from nearline.batch.dataset import Dataset, named
 from nearline.batch.dropped import Dropped, Example
 from nearline.batch.importers import load_dataset
 from nearline.batch.importers.column_map import parse_map
@@ -107,6 +107,9 @@ def test_yoochoose_sessions_are_anonymous_visitors(make: Make) -> None:
     assert data.report.dropped == {"bad timestamp": 1}
     summary = summarise(data)
     assert (summary.users, summary.visitors, summary.bare) == (0, 2, 2)
+    asked = named(data)
+    assert asked.events["user_id"].to_pylist() == data.events["session_id"].to_pylist()
+    assert named(asked) is asked
 
 
 def test_diginetica_joins_date_and_timeframe(make: Make) -> None:

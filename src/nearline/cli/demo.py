@@ -18,7 +18,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from nearline.app.tenant import Tenant
-from nearline.batch.dataset import Dataset
+from nearline.batch.dataset import Dataset, named
 from nearline.batch.importers import load_dataset
 from nearline.batch.training import train
 from nearline.cli.data import import_with_bar
@@ -114,7 +114,7 @@ def _prepare(folder: Path, wanted: Demo, data: Path | None) -> Demo:
         with _bar("simulate days", days) as advance:
             dataset = shop_dataset(world, days, advance)
     else:
-        dataset = load_dataset(data)
+        dataset = named(load_dataset(data))
         _write(app, app_for(dataset, folder))
         listen(_tenant(folder)).close()
     _import(folder, dataset)

@@ -27,7 +27,7 @@ def detect(folder: Path) -> bool:
 
 
 def load(folder: Path) -> Dataset:
-    """Load the folder, a block at a time: ids are kept as dictionaries, so that 25 million ratings take 0.6 GB.
+    """Load the folder, a block at a time, ids kept as dictionaries: 37 bytes a rating, some 150 while they are sorted.
 
     Ratings become `rate` events. A film's tags are its genres and the tags that most people gave it; the numbers at IMDb
     and TMDB become attributes.
@@ -36,16 +36,19 @@ def load(folder: Path) -> Dataset:
         NearlineError: a file can't be read.
     """
     dropped = Dropped()
+    return assemble(folder.name, _ratings(folder / "ratings.csv", dropped), _films(folder), dropped)
+
+
+def _ratings(path: Path, dropped: Dropped) -> pa.Table:
     chunks = []
-    for raw in read_chunks(folder / "ratings.csv", ("user_id", "item_id", "rating", "timestamp"), ",", header=True):
+    for raw in read_chunks(path, ("user_id", "item_id", "rating", "timestamp"), ",", header=True):
         named = Raw(raw.file, raw.table, raw.first, raw.ragged, dict(zip(raw.table.column_names, RATINGS, strict=True)))
         table = ratings(named, dropped)
         for place, name in enumerate(table.column_names):
             if pa.types.is_string(table[name].type):
                 table = table.set_column(place, name, table[name].dictionary_encode())
         chunks.append(table)
-    whole = pa.concat_tables(chunks).unify_dictionaries().combine_chunks() if chunks else _nothing()
-    return assemble(folder.name, whole, _films(folder), dropped)
+    return pa.concat_tables(chunks).unify_dictionaries().combine_chunks() if chunks else _nothing()
 
 
 def _nothing() -> pa.Table:
