@@ -102,6 +102,9 @@ class FakeEngine:
     async def recent_users(self, limit: int) -> list[RecentUser]:
         return [RecentUser(user_id, NOW, 1) for user_id in sorted(self.users)][:limit]
 
+    async def recommend_later(self, query: Query) -> Served:
+        return await self.recommend(query)
+
     async def page(self, query: Query) -> ServedPage:
         self._fail()
         self.queries.append((query, ""))

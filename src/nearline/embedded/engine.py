@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import logging
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -46,6 +47,8 @@ RENEW = 0.5
 """Seconds between two looks at whether an index of a source is out of date."""
 LOGIN = 0.03
 """Seconds that a list waits at most for what its user did before he logged in."""
+YIELDING = 0.1
+"""Seconds for which a list of a batch lets other requests go before it."""
 PAGES = 5_000
 """Lists remembered so that `after=` can continue them."""
 
@@ -77,6 +80,7 @@ class Engine:
         self.impressions_lost = 0
         self._covered: set[str] = set()
         self.jobs: dict[str, float] = {}
+        self._later = asyncio.Lock()
         self.failure: Exception | None = None
         self.stop: Callable[[], None] = lambda: None
         """Called when only a restart helps."""
@@ -253,6 +257,23 @@ class Engine:
             self._pages.popitem(last=False)
         self._count(run, served.served_from, served.items)
         return served
+
+    async def recommend_later(self, query: Query) -> Served:
+        """Return a list once no other request waits, one at a time; it can't be continued."""
+        await self._login(query)
+        async with self._later:
+            patience = time.monotonic() + YIELDING
+            await asyncio.sleep(0)
+            while self._worker.busy and time.monotonic() < patience:
+                await asyncio.sleep(0.001)
+            recommender = self.recommender
+            pipeline = recommender.pipeline
+            query = msgspec.structs.replace(query, now=self.clock.now())
+            run = await self._worker.submit(recommender.start(query), pipeline)
+            served, impression = recommender.finish(run, pipeline)
+            self._leave([] if impression is None else [impression])
+            self._count(run, served.served_from, served.items)
+            return served
 
     async def page(self, query: Query) -> ServedPage:
         """Return a page within the budget, whatever fails."""

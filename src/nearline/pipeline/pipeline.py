@@ -432,7 +432,9 @@ def _checked(found: Retrieved, quota: int) -> Retrieved:
 
 def _is_short(run: Run) -> bool:
     """Return whether the sources so far found too few different items for a page."""
-    needed = run.query.page_size + run.slack
+    query = run.query
+    # What the request itself rules out does not fill a page.
+    needed = query.page_size + run.slack + len(query.exclude) + len(query.cart) + 1
     found = [retrieved.items for retrieved in run.retrieved.values()]
     total = sum(len(items) for items in found)
     return total < needed or (total < 4 * needed and len(np.unique(np.concatenate(found))) < needed)

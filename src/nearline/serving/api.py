@@ -30,6 +30,7 @@ from nearline.serving.engine_port import EnginePort
 from nearline.serving.logs import REQUEST_ID
 from nearline.serving.metrics import Metrics
 from nearline.serving.problems import UNFORESEEN, ProblemError, problem_of
+from nearline.serving.routes_batch import BatchRoutes
 from nearline.serving.routes_editorial import EditorialRoutes
 from nearline.serving.routes_events import EventRoutes
 from nearline.serving.routes_insight import InsightRoutes
@@ -88,6 +89,7 @@ class Api:
         table: Table = {
             **EventRoutes(engine, metrics).table(),
             **ListRoutes(engine).table(),
+            **BatchRoutes(engine).table(),
             **EditorialRoutes(engine).table(),
             **ItemRoutes(engine).table(),
             **UserRoutes(engine).table(),
@@ -119,17 +121,21 @@ class Api:
             reply = _problem(error, request_id)
         if reply.request_id and given is None:
             request_id = reply.request_id
+        length = [(b"content-length", b"%d" % len(reply.body))] if reply.parts is None else []
         await send(
             {
                 "type": "http.response.start",
                 "status": reply.status,
                 "headers": [
                     *reply.headers,
-                    (b"content-length", b"%d" % len(reply.body)),
+                    *length,
                     (b"x-request-id", request_id.encode()),
                 ],
             }
         )
+        if reply.parts is not None:
+            async for part in reply.parts:
+                await send({"type": "http.response.body", "body": part, "more_body": True})
         await send({"type": "http.response.body", "body": reply.body})
         self._metrics.request(endpoint, reply.status, perf_counter() - began)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any
 
 import msgspec
@@ -26,12 +26,17 @@ class DisconnectedError(Exception):
 
 
 class Reply:
-    """An answer: status, body, and headers with the content type first."""
+    """An answer: status, body, and headers with the content type first.
 
-    __slots__ = ("body", "headers", "request_id", "status")
+    Attributes:
+        parts: what follows the body as it is made, `None` for nothing.
+    """
+
+    __slots__ = ("body", "headers", "parts", "request_id", "status")
 
     def __init__(self, status: int, body: bytes, *headers: tuple[bytes, bytes], request_id: str = "") -> None:
         self.status, self.body, self.headers, self.request_id = status, body, headers, request_id
+        self.parts: AsyncIterator[bytes] | None = None
 
 
 def json_reply(value: Any, status: int = 200, request_id: str = "") -> Reply:
@@ -83,6 +88,11 @@ class Call:
             cause = NearlineError("body", f"{len(body):,} bytes or more", "send less at a time, or raise server.max_body_bytes")
             raise ProblemError(413, f"the body is larger than {self._limit:,} bytes", cause=cause)
         return body
+
+    async def gone(self) -> None:
+        """Return when the client has left; to be called once the body is read."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
 
 
 Handler = Callable[[Call], Awaitable[Reply]]

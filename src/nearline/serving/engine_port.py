@@ -90,6 +90,10 @@ class EnginePort(Protocol):
         """Return the users of the newest events, the latest first."""
         ...
 
+    async def recommend_later(self, query: Query) -> Served:
+        """Return a list once no other request waits, one at a time; it can't be continued."""
+        ...
+
     async def page(self, query: Query) -> ServedPage:
         """Return the page `query.rows`, named `query.page`, within the budget, whatever fails."""
         ...

@@ -16,6 +16,7 @@ from nearline.schema.served import SERVED_FROM, Served, ServedPage
 from nearline.serving.bodies import LONGEST_ID, MOST
 from nearline.serving.onboarding import Onboarding
 from nearline.serving.openapi_routes import PAGE_TAG, ROUTES, Route
+from nearline.serving.params import LOCALE, MOST_EXCLUDED
 from nearline.serving.plain_events import MOST_DWELL, MOST_POSITION, MOST_PRICE, MOST_RATING
 from nearline.serving.problems import ProblemBody
 from nearline.serving.profiles import CHOICES, LONGEST_PLACE, MOST_INTERESTS, InterestsIn, ProfileIn
@@ -33,7 +34,9 @@ from nearline.serving.replies import (
     UserErased,
     Users,
 )
+from nearline.serving.routes_batch import BatchedLists, ListRequest
 from nearline.serving.routes_editorial import Lists, ListTaken, ListView
+from nearline.serving.routes_lists import MOST_SIZE
 from nearline.serving.validate import LONGEST_QUERY
 from nearline.serving.validate_items import LONGEST, LONGEST_TAG, MOST_TAGS
 from nearline.serving.validate_lists import LONGEST_TITLE, MOST_ITEMS, ListIn
@@ -44,7 +47,7 @@ Json = dict[str, Any]
 _STRUCTS = (
     EventIn, EventsTaken, ItemIn, Item, ItemTaken, ItemsTaken, Served, Similar, Trending, UserErased, Health,
     ProblemBody, Metadata, Application, Releases, Users, Why,
-    ListIn, ListView, ListTaken, Lists, ServedPage,
+    ListIn, ListView, ListTaken, Lists, ServedPage, ListRequest, BatchedLists,
     ProfileIn, ProfileTaken, InterestsIn, InterestsTaken, Onboarding,
 )  # fmt: skip
 _ID: Json = {"type": "string", "maxLength": LONGEST_ID, "pattern": "^[^\\u0000]*$"}
@@ -196,6 +199,14 @@ def _refine(schemas: Json, app: App) -> None:
         "description": "What changes; null resets a field.",
         "properties": {name: {"anyOf": [schema, {"type": "null"}]} for name, schema in addressed.items()},
     }
+    asked = schemas["ListRequest"]["properties"]
+    asked["user_id"] = asked["session_id"] = asked["item_id"] = _ID_OR_NUMBER
+    asked["location"] = _ID
+    asked["context"] = {"type": "string", "enum": list(SURFACES)}
+    asked["device"] = {"type": "string", "enum": list(DEVICES)}
+    asked["locale"] = {"anyOf": [{"type": "string", "pattern": LOCALE, "maxLength": 44}, {"const": ""}]}
+    asked["page_size"] = {"type": "integer", "minimum": 1, "maximum": MOST_SIZE}
+    asked["exclude"] = asked["cart"] = {"type": "array", "items": _ID_OR_NUMBER, "maxItems": MOST_EXCLUDED}
     own = schemas["ListIn"]["properties"]
     one = {"anyOf": [{**_ID, "minLength": 1}, {"type": "integer"}]}
     own["item_ids"] = {"type": "array", "items": one, "minItems": 1, "maxItems": MOST_ITEMS}

@@ -131,6 +131,16 @@ ROUTES: tuple[Route, ...] = (
         errors=("422",),
     ),
     Route(
+        "POST",
+        "/v1/recommendations:batch",
+        "post_recommendations",
+        "Lists",
+        'Lists for one user, an array of them, or {"requests": [...]}, up to 1,000; made while no other request waits',
+        {"200": ("The lists, as they are made; what is wrong is listed.", _JSON, "BatchedLists")},
+        (_param("log", {"type": "boolean", "default": True}, "Whether each list leaves an impression."),),
+        ("ListRequest", "requests"),
+    ),
+    Route(
         "GET",
         "/v1/pages/{name}",
         "get_rows",

@@ -99,10 +99,7 @@ class Params:
 
     def locale(self, name: str) -> str:
         """Return a language tag, "" where it is not given."""
-        text = self.text(name)
-        if (text or self.given(name)) and not _LOCALE.match(text):
-            raise NearlineError(name, text, "give a language tag, such as en or pt-BR")
-        return text
+        return language_tag(self.text(name), name) if self.given(name) else ""
 
     def ids(self, name: str) -> tuple[str, ...]:
         """Return ids from one or several parameters, each a comma-separated list."""
@@ -116,6 +113,13 @@ class Params:
     def given(self, name: str) -> bool:
         """Return whether a parameter is there, be it empty."""
         return any(key == name for key, _ in self._pairs)
+
+
+def language_tag(text: str, name: str) -> str:
+    """Return a language tag, checked."""
+    if not _LOCALE.match(text):
+        raise NearlineError(name, shown(text), "give a language tag, such as en or pt-BR")
+    return text
 
 
 __all__ = ["LOCALE", "LONGEST_ID", "MOST_EXCLUDED", "Params"]

@@ -62,6 +62,11 @@ class Worker:
         """Number of threads that hang now."""
         return len(self._stuck)
 
+    @property
+    def busy(self) -> bool:
+        """Whether a request waits or is under way."""
+        return bool(self._waiting)
+
     def _start(self, first: Job | None) -> None:
         arguments = (first, self._turn)
         threading.Thread(target=self._work, args=arguments, name="nearline-requests", daemon=True).start()
