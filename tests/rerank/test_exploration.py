@@ -108,7 +108,7 @@ def test_the_same_visitor_gets_the_same_draw_all_day_and_whoever_measures_gets_n
     due, none = asked(made, log=False)
     assert none is None
     assert {item.explanation.type for item in due.items} == {"trending"}
-    for measuring in ({"limits": False}, {"debug": True}, {"rules": False}):
+    for measuring in ({"limits": False}, {"log": False}, {"rules": False}):
         served, _ = asked(made, **measuring)
         assert {item.explanation.type for item in served.items} == {"trending"}
     # The last rung repeats the visitor's own list, without what was drawn for one time.

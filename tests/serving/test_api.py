@@ -117,7 +117,7 @@ def test_recommendations(engine: FakeEngine) -> None:
         "pt-BR",
     )
     assert (query.cart, query.location) == (("x", "y"), "NO")
-    assert (query.debug, query.log, query.now) == (True, False, NOW)
+    assert (query.debug, query.log, query.now) == (True, True, NOW)
     plain = asked(engine, "GET", "/v1/recommendations?session_id=s", headers={"X-Request-Id": "mine"})
     assert plain.headers["x-request-id"] == "mine"
     query, _ = engine.queries[1]

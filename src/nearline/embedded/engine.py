@@ -311,7 +311,7 @@ class Engine:
             return None
         recommender = self.recommender
         pipeline = recommender.pipeline
-        query = msgspec.structs.replace(query, debug=True, log=False)
+        query = msgspec.structs.replace(query, debug=True)
         run = await self._worker.submit(recommender.start(query), pipeline)
         served, _ = recommender.finish(run, pipeline)
         return why(run, pipeline, served, self.world, item_id)

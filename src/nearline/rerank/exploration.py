@@ -160,7 +160,7 @@ class ExplorationRule:
         """Return the new order with its propensities: what was drawn, `[n] int32`; unknown (NaN) beyond the list."""
         items = ranked.candidates.items
         n, whole = min(size, len(items)), len(items)
-        if self.share <= 0 or not query.log or not query.limits or query.debug or whole <= n:
+        if self.share <= 0 or not query.log or not query.limits or whole <= n:
             return np.arange(whole, dtype=np.int32)
         columns, since = self._world.columns, query.now - int(self.days * DAY)
         pool = np.empty(min(self.pool, whole - n), np.int32)

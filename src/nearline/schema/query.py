@@ -23,7 +23,7 @@ class Query(msgspec.Struct, frozen=True):
         limits: whether stage budgets apply (evaluation turns them off).
         explain: whether each item says which sources found it, and how much each did.
         page, row: names of the page and its row, where the list is one; `rows` is the page that is asked for.
-        log: whether the list leaves an impression (debug and evaluation leave none).
+        log: whether the list is one that leaves an impression (evaluation's are not; a traced one is, and leaves none).
         seed: another seed, another draw where chance has a say; with 0 it is the visitor's of the day.
     """
 

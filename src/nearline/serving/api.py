@@ -130,6 +130,7 @@ class Api:
                     *reply.headers,
                     *length,
                     (b"x-request-id", request_id.encode()),
+                    (b"server-timing", b"total;dur=%.2f" % (1e3 * (perf_counter() - began))),
                 ],
             }
         )
