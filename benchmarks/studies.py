@@ -10,7 +10,10 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import msgspec
@@ -72,7 +75,7 @@ STUDIES = {
             arm("diversity:rules.exploration=0"),
             arm("diversity and exploration"),
         ),
-        WeeksPlan(weeks=4),
+        WeeksPlan(weeks=3),
         100,
         300,
     ),
@@ -92,18 +95,25 @@ class Finding(msgspec.Struct, frozen=True):
     runs: list[Comparison]
 
 
-def run(name: str, seeds: Sequence[int]) -> Finding:
-    """Run a study over seeds."""
-    study, runs = STUDIES[name], list[Comparison]()
-    began = time.process_time()
-    for seed in seeds:
-        world = ShopWorld(seed, study.users, study.items, bots=1, config=LIVELY)
-        runs.append(compare(world, study.arms, study.plan, lambda text, seed=seed: say(f"  seed {seed}: {text}")))  # type: ignore[misc]
+def run(name: str, seeds: Sequence[int], jobs: int = 1) -> Finding:
+    """Run a study over seeds, `jobs` of them at a time."""
+    study = STUDIES[name]
+    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
+        done = list(pool.map(partial(one_seed, name), seeds))
+    runs = [found for found, _ in done]
     names = [one.name for one in study.arms]
     totals = {one: {field: _over([_arm(run, one).total for run in runs], field) for field in MEASURES} for one in names}
     changes = {one: {field: _change(runs, names[0], one, field) for field in COMPARED} for one in names[1:]}
     command = f"{COMMAND} {name} --seeds {' '.join(map(str, seeds))}"
-    return Finding(name, command, machine(), round(time.process_time() - began, 1), list(seeds), totals, changes, runs)
+    return Finding(name, command, machine(), round(sum(seconds for _, seconds in done), 1), list(seeds), totals, changes, runs)
+
+
+def one_seed(name: str, seed: int) -> tuple[Comparison, float]:
+    """Run a study in one world; return what it came to, and the seconds of processor time."""
+    began, study = time.process_time(), STUDIES[name]
+    world = ShopWorld(seed, study.users, study.items, bots=1, config=LIVELY)
+    found = compare(world, study.arms, study.plan, lambda text: say(f"  seed {seed}: {text}"))
+    return found, time.process_time() - began
 
 
 def table(found: Finding) -> str:
@@ -156,13 +166,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
     parser.add_argument("names", nargs="*", help=f"which: {', '.join(STUDIES)}; all by default")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="one world each")
+    parser.add_argument("--jobs", type=int, default=1, help="seeds at a time, each on a core")
     parser.add_argument("--out", type=Path, default=Path("docs/studies"), help="folder for JSON and SVG")
     options = parser.parse_args()
     if unknown := set(options.names) - set(STUDIES):
         parser.error(f"there is no study {', '.join(sorted(unknown))}; choose from {', '.join(STUDIES)}")
     options.out.mkdir(parents=True, exist_ok=True)
     for name in options.names or STUDIES:
-        found = run(name, options.seeds)
+        found = run(name, options.seeds, options.jobs)
         (options.out / f"{name}.json").write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=1))
         (options.out / f"{name}.svg").write_text(picture(found), encoding="utf-8")
         print(f"{STUDIES[name].question}: `{found.command}`, {found.seconds:.0f} s of one core; {found.machine}\n")

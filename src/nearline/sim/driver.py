@@ -76,8 +76,7 @@ def drive(
         NearlineError: a wrong URL, or a server that stopped answering.
     """
     made = client or Client(base_url, headers)
-    visits = _Visits(world, made, page_size, context, timestamps == "simulated", run)
-    visits.note, visits.tick = note, tick
+    visits = _Visits(world, made, page_size, context, timestamps == "simulated", run, note, tick)
     memory = memory or world.memory()
     begin = world.end_ms if start_ms is None else start_ms
     try:
@@ -102,14 +101,19 @@ def drive(
 class _Visits:
     """The state of one drive: counters, and the numbers of the next session and event."""
 
-    def __init__(self, world: ShopWorld, client: Caller, page_size: int, context: str, timed: bool, run: int) -> None:
-        self.world, self.client, self.page_size, self.context, self.timed = (
-            world,
-            client,
-            page_size,
-            context,
-            timed,
-        )
+    def __init__(
+        self,
+        world: ShopWorld,
+        client: Caller,
+        page_size: int,
+        context: str,
+        timed: bool,
+        run: int,
+        note: Callable[[ListNote], None],
+        tick: Callable[[int], None],
+    ) -> None:
+        self.world, self.client, self.page_size, self.context, self.timed = world, client, page_size, context, timed
+        self.note, self.tick = note, tick
         self.prefix = f"{world.seed}-r{run}"
         self.sessions = self.numbered = self.events = self.errors = self.short = self.silent = 0
         self.days: Counter[tuple[int, str]] = Counter()
@@ -117,8 +121,6 @@ class _Visits:
         self.post_seconds: list[float] = []
         self.lasting: list[tuple[float, float, float]] = []
         self.session: list[tuple[float, float, float]] = []
-        self.note: Callable[[ListNote], None] = lambda note: None
-        self.tick: Callable[[int], None] = lambda now: None
 
     def stock(self, now: int) -> None:
         """Post the items that arrived in the day before `now` (ms UTC)."""
