@@ -24,8 +24,17 @@ from nearline.stores.world import OnlineWorld
 SOURCES = discover("nearline.sources", ("name", "fetch"))
 APP = App(events=["view", "click", "purchase", "dislike"])
 NOW = 1_700_000_000_000
+COLORS = ("red", "orange", "yellow", "green", "blue", "indigo", "violet")
 ITEMS = [
-    Item(f"item-{n}", f"Item {n}", f"Shop > Aisle {n % 7}", f"brand-{n % 5}", 5.0 + n, (f"tag-{n % 3}",), NOW - n * HOUR)
+    Item(
+        f"item-{n}",
+        f"{COLORS[n % 7]} item {n}",
+        f"Shop > Aisle {n % 7}",
+        f"brand-{n % 5}",
+        5.0 + n,
+        (f"tag-{n % 3}",),
+        NOW - n * HOUR,
+    )
     for n in range(120)
 ]
 
@@ -153,6 +162,7 @@ WEIGHTLESS = {
     "complements": "as covisit, of intents and conversions alone",
     "new_arrivals": "counts nothing",
     "editorial": "counts nothing",
+    "text": "compares words; events only say which items are compared with",
     "content": "compares attributes; events only say which items are compared with",
     "history": "holds the visitor's own items by time",
 }

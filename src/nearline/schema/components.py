@@ -281,6 +281,10 @@ class World(Protocol):
         """Return attribute tokens of all slots as (tokens, offsets `[n_slots + 1]`)."""
         ...
 
+    def item_texts(self) -> list[str]:
+        """Return the title and the texts of all slots, "" where there is none."""
+        ...
+
 
 class Source(Protocol):
     """One way to find candidates: fit in batch, update in stream, fetch while serving.

@@ -170,6 +170,15 @@ class Catalog:
         flat = np.fromiter((t for tokens in held for t in tokens), np.uint32, int(lengths.sum()))
         return flat, np.concatenate(([0], np.cumsum(lengths)))
 
+    def texts(self) -> list[str]:
+        """Return the title and the texts among the attributes of all slots, "" where unregistered."""
+        items = (self.items.get(item_id) for item_id in list(self.ids))
+        return ["" if item is None else _text(item) for item in items]
+
+
+def _text(item: Item) -> str:
+    return " ".join([item.title, *(value for value in item.attributes.values() if isinstance(value, str))])
+
 
 def _tokens(item: Item) -> tuple[int, ...]:
     path = [part.strip() for part in item.category.split(">")] if item.category else []

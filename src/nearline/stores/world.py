@@ -97,3 +97,7 @@ class OnlineWorld:
     def item_tokens(self) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
         """Return attribute tokens of all slots as (tokens, offsets)."""
         return self.catalog.tokens()
+
+    def item_texts(self) -> list[str]:
+        """Return the title and the texts of all slots, "" where there is none."""
+        return self.catalog.texts()
