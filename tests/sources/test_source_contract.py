@@ -159,6 +159,7 @@ WEIGHTLESS = {
     "als": "a weight is how sure it is that a visitor and an item belong together, which says nothing of two items",
     "covisit": "counts steps from one item to the next, whatever they were",
     "next_item": "as covisit, whose tables it reads",
+    "sessions": "counts shared items, whatever was done with them",
     "complements": "as covisit, of intents and conversions alone",
     "new_arrivals": "counts nothing",
     "editorial": "counts nothing",

@@ -66,9 +66,9 @@ class EaseSource(NeighbourSource):
     """What comes after the visitor's last items, and goes with them, once all other items are accounted for.
 
     EASE (Steck 2019) regresses each item on all others by G = XᵀX. Here what a visitor did l steps before an event explains it
-    with the weight fadeˡ, and what he did at any time, before or after, with the weight `together`, as in SLIST (Choi et al.
-    2021): with C the pairs of earlier by later item and F those in any order, the model is (G + λI)⁻¹ (C + together F), where
-    G is what it explains made symmetric, with the items' own sums on its diagonal. Only for catalogues of at most 8,000 touched
+    with the weight fadeˡ, and what he did at any time, before or after, with the weight `together` (SLIST, Choi et al. 2021):
+    with C the pairs of earlier by later item and F those in any order, the model is (G + λI)⁻¹ (C + together F), where G is
+    what it explains made symmetric, with the items' own sums on its diagonal. Only for catalogues of at most 8,000 touched
     items; the strongest entries of each row are kept, those against too.
 
     Args:
@@ -91,7 +91,7 @@ class EaseSource(NeighbourSource):
         regularization: float = 300.0,
         fade: float = 0.8,
         together: float = 0.2,
-        ask: int = 20,
+        ask: int = 12,
         decay: float = 0.75,
     ) -> None:
         super().__init__(quota, ask, decay)

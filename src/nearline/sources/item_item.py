@@ -21,7 +21,7 @@ LONGEST = 500
 class ItemItemSource(NeighbourSource):
     """Items that the same visitors touched as the last ones, by cosine, BM25 or plain count.
 
-    Off where `ease` is fitted (up to 8,000 items), unless `least` says otherwise.
+    Off by default, see `docs/concepts/sources.md`; not fitted where `ease` is (up to 8,000 items), unless `least` says so.
 
     Args:
         quota: candidates at most.
@@ -36,6 +36,7 @@ class ItemItemSource(NeighbourSource):
     """
 
     name = "item_item"
+    default = False
 
     def __init__(
         self,

@@ -14,7 +14,8 @@ from nearline.sources.heads import HeadSource
 class NewArrivalsSource(HeadSource):
     """The newest items by `created_at`: half of the quota overall, half in the categories the visitor is interested in.
 
-    Nothing counts them in yet, so no other source but content finds them. Nothing where no item says when it was created.
+    Nobody touched them yet, so no other source but content finds them. Nothing where no item says when it was created. Off by
+    default: a log of the past can't show what it is for.
 
     Args:
         quota: candidates at most.
@@ -26,6 +27,7 @@ class NewArrivalsSource(HeadSource):
     reason: ClassVar[str] = "new"
     template: ClassVar[str] = "New here"
     time_based = True
+    default = False
     at_once = False
     surfaces = ("homepage", "search", "email")
 
