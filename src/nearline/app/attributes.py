@@ -61,6 +61,10 @@ BUILT_IN: dict[str, type[Attribute]] = {
     "price": Number,
     "tags": Tags,
     "created_at": Timestamp,
+    "available_from": Timestamp,
+    "available_until": Timestamp,
+    "owner": Text,
+    "regions": Tags,
 }
 """Fields that every item has; declaring one again may only say where it comes from."""
 

@@ -61,6 +61,8 @@ def build_pipeline(
             adjustments.append(rule)
         else:
             arrangements.append(rule)
+    # What draws by chance knows its probabilities only of the list as it will be shown.
+    arrangements.sort(key=lambda rule: getattr(rule, "last", False))
     budget = tenant.settings.budget
     pipeline = Pipeline(
         world,

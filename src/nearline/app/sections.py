@@ -200,9 +200,19 @@ class RuleSettings(Struct, frozen=True):
             le=1,
         ),
     ] = 0.3
+    price_min: Annotated[float, Meta(description="Least price of an item in a list; 0: no matter.", ge=0)] = 0.0
+    price_max: Annotated[float, Meta(description="Highest price of an item in a list; 0: no matter.", ge=0)] = 0.0
     categories: Annotated[
         int, Meta(description="Fewest categories in a list of twenty, where there are so many; 0: no matter.", ge=0)
     ] = 5
+    frequency_cap: Annotated[
+        int,
+        Meta(description="Times in a day that an item is shown to a visitor who does not touch it; 0: no cap.", ge=0, le=1_000),
+    ] = 5
+    resend_days: Annotated[
+        int,
+        Meta(description="Days in which no email or push message repeats an item of another; 0: no matter.", ge=0, le=365),
+    ] = 30
     exploration: Annotated[
         float,
         Meta(description="Share of places given to items that were not due, to learn about them; 0: none.", ge=0, le=0.5),

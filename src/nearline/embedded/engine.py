@@ -387,7 +387,7 @@ class Engine:
             "nearline_catalog_items": float(len(self.catalog)),
             "nearline_catalog_coverage": len(self._covered) / max(1, len(self.catalog)),
             "nearline_visitors": float(len(state.users)),
-            "nearline_state_bytes": float(state.nbytes()),
+            "nearline_state_bytes": float(state.nbytes() + self.world.showings.nbytes()),
             "nearline_release_age_seconds": (self.clock.now() - release.created_at) / 1e3 if release else -1.0,
             "nearline_impressions_lost_total": float(self.impressions_lost + self._writer.lost),
             **self.jobs,

@@ -147,6 +147,7 @@ class ExplorationRule:
 
     name = "exploration"
     order = 100
+    last = True
     settings: ClassVar = {"share": "exploration", "most": "per_category", "least": "categories"}
 
     def __init__(self, share: float = 0.1, pool: int = 40, most: int = 5, least: int = 5, days: float = 14) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
@@ -16,6 +17,7 @@ from nearline.schema.conditions import Attributes
 from nearline.schema.declared import Declared
 from nearline.schema.event import Events
 from nearline.schema.query import Query
+from nearline.schema.showings import Showings
 
 Rows = NDArray[np.void]
 Arrays = dict[str, NDArray[Any]]
@@ -97,6 +99,10 @@ class ItemColumns:
         price: float32, NaN for none.
         created: ms UTC, 0 for unknown, int64.
         available: registered and not withdrawn, bool.
+        top: key of the first part of the category's path, uint32.
+        begins, ends: when it is offered from and until, ms UTC, 0 for no such limit, int64.
+        owner: key of the user who offers it, uint64.
+        regions: number of its set of regions, 0 for everywhere, int32.
     """
 
     key: NDArray[np.uint64]
@@ -105,6 +111,11 @@ class ItemColumns:
     price: NDArray[np.float32]
     created: NDArray[np.int64]
     available: NDArray[np.bool_]
+    top: NDArray[np.uint32] = field(default_factory=lambda: np.zeros(0, np.uint32))
+    begins: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    ends: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    owner: NDArray[np.uint64] = field(default_factory=lambda: np.zeros(0, np.uint64))
+    regions: I32 = field(default_factory=lambda: np.zeros(0, np.int32))
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +262,21 @@ class World(Protocol):
     @property
     def attributes(self) -> Attributes:
         """Which items meet conditions."""
+        ...
+
+    @property
+    def showings(self) -> Showings:
+        """What visitors were shown of late, and sent."""
+        ...
+
+    @property
+    def item_fields(self) -> AbstractSet[str]:
+        """Which of the rarer fields some item has had: "window", "owner", "regions"; what nobody has needs no look."""
+        ...
+
+    @property
+    def region_sets(self) -> Sequence[AbstractSet[str]]:
+        """The regions by number; only ever added to."""
         ...
 
     @property

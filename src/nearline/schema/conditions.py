@@ -41,6 +41,10 @@ ITEM_KINDS: Mapping[str, Kind] = {
     "tags": "tags",
     "created_at": "time",
     "available": "flag",
+    "available_from": "time",
+    "available_until": "time",
+    "owner": "text",
+    "regions": "tags",
 }
 """Attributes that every item has; an application's own come beside them."""
 

@@ -10,7 +10,8 @@ import msgspec
 class ItemIn(msgspec.Struct, omit_defaults=True):
     """An item as clients send it. Attributes beyond the usual ones go under `attributes`, as the application declares them.
 
-    `category` is a path such as "Home > Kitchen"; `price` is in the shop's currency; `created_at` is ms or s UTC.
+    `category` is a path such as "Home > Kitchen"; `price` is in the shop's currency; times are ms or s UTC, or ISO 8601.
+    It is offered from `available_from` until `available_until`, in `regions`, where these are given, and never to its `owner`.
     """
 
     item_id: str | int
@@ -23,10 +24,14 @@ class ItemIn(msgspec.Struct, omit_defaults=True):
     image_url: str = ""
     available: bool = True
     attributes: dict[str, Any] = msgspec.field(default_factory=dict)
+    available_from: int | float | str | None = None
+    available_until: int | float | str | None = None
+    owner: str = ""
+    regions: list[str] = msgspec.field(default_factory=list)
 
 
 class Item(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A registered item; `created_at` is ms UTC, 0 when unknown."""
+    """A registered item; times are ms UTC, 0 when unknown."""
 
     item_id: str
     title: str = ""
@@ -38,3 +43,7 @@ class Item(msgspec.Struct, frozen=True, omit_defaults=True):
     image_url: str = ""
     available: bool = True
     attributes: dict[str, Any] = msgspec.field(default_factory=dict)
+    available_from: int = 0
+    available_until: int = 0
+    owner: str = ""
+    regions: tuple[str, ...] = ()

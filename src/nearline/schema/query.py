@@ -7,6 +7,8 @@ import msgspec
 from nearline.schema.page import Page
 
 SURFACES = ("homepage", "item", "cart", "email", "push", "search")
+MESSAGES = ("email", "push")
+"""Surfaces that are sent rather than looked at."""
 
 
 class Query(msgspec.Struct, frozen=True):

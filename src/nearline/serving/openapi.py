@@ -38,7 +38,7 @@ from nearline.serving.routes_batch import BatchedLists, ListRequest
 from nearline.serving.routes_editorial import Lists, ListTaken, ListView
 from nearline.serving.routes_lists import MOST_SIZE
 from nearline.serving.validate import LONGEST_QUERY
-from nearline.serving.validate_items import LONGEST, LONGEST_TAG, MOST_TAGS
+from nearline.serving.validate_items import LONGEST, LONGEST_TAG, MOST_TAGS, TIMES
 from nearline.serving.validate_lists import LONGEST_TITLE, MOST_ITEMS, ListIn
 from nearline.serving.why import Why
 from nearline.stores.catalog import Metadata
@@ -185,8 +185,8 @@ def _refine(schemas: Json, app: App) -> None:
         item["properties"][name] = {"type": "string", "maxLength": most, "pattern": "^[^\\u0000]*$"}
     item["properties"]["price"] = {"anyOf": [{"type": "number", "minimum": 0, "maximum": 1e12}, {"type": "null"}]}
     tag = {"type": "string", "minLength": 1, "maxLength": LONGEST_TAG}
-    item["properties"]["tags"] = {"type": "array", "items": tag, "maxItems": MOST_TAGS}
-    item["properties"]["created_at"] = _TIME
+    item["properties"]["tags"] = item["properties"]["regions"] = {"type": "array", "items": tag, "maxItems": MOST_TAGS}
+    item["properties"] |= dict.fromkeys(TIMES, _TIME)
     item["properties"]["item_id"] = {"anyOf": [{**_ID, "minLength": 1}, {"type": "integer"}]}
     addressed = {name: schema for name, schema in item["properties"].items() if name != "item_id"}
     schemas["ItemFields"] = {

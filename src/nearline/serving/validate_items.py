@@ -14,6 +14,7 @@ from nearline.schema.conditions import path
 from nearline.schema.errors import NearlineError
 from nearline.schema.item import Item, ItemIn
 from nearline.serving.bodies import (
+    LONGEST_ID,
     Bodies,
     MalformedError,
     Rejection,
@@ -25,7 +26,8 @@ from nearline.serving.bodies import (
 )
 from nearline.serving.times import milliseconds
 
-LONGEST = {"title": 1_000, "category": 500, "brand": 256, "image_url": 2_048}
+LONGEST = {"title": 1_000, "category": 500, "brand": 256, "image_url": 2_048, "owner": LONGEST_ID}
+TIMES = ("created_at", "available_from", "available_until")
 MOST_TAGS, LONGEST_TAG = 100, 256
 MOST_ATTRIBUTES = 16_384
 """Bytes of JSON that the attributes may take."""
@@ -85,7 +87,8 @@ class ItemValidator:
         """
         given = self._named(_addressed(_members(body), current.item_id))
         kept: _CHANGED = {name: getattr(current, name) for name in _FIELDS if name != "attributes"}
-        kept["tags"], kept["created_at"] = list(current.tags), current.created_at or None
+        kept["tags"], kept["regions"] = list(current.tags), list(current.regions)
+        kept |= {name: getattr(current, name) or None for name in TIMES}
         attributes = given.pop("attributes", {})
         if attributes is not None and not isinstance(attributes, dict):
             raise NearlineError("attributes", shown(attributes), "give an object")
@@ -112,6 +115,9 @@ class ItemValidator:
                 raise NearlineError(name, shown(text), f"give at most {most:,} characters, without NUL")
         if given.price is not None and not 0 <= given.price <= 1e12:
             raise NearlineError("price", given.price, "give a number from 0 to 1,000,000,000,000")
+        created, begins, ends = (_time(getattr(given, name), name) for name in TIMES)
+        if ends and ends <= begins:
+            raise NearlineError("available_until", given.available_until, "let it end after available_from")
         return Item(
             item_id,
             given.title,
@@ -119,10 +125,14 @@ class ItemValidator:
             given.brand.strip(),
             given.price,
             _tags(given.tags, "tags"),
-            0 if given.created_at is None else milliseconds(given.created_at, "created_at"),
+            created,
             given.image_url,
             given.available,
             self._checked(given.attributes),
+            begins,
+            ends,
+            given.owner,
+            _tags(given.regions, "regions"),
         )
 
     def _named(self, members: _CHANGED) -> _CHANGED:
@@ -175,6 +185,10 @@ def _typed(kind: Attribute, value: Any, field: str) -> Any:
     if not isinstance(value, str):
         raise NearlineError(field, shown(value), "give text")
     return path(value) if isinstance(kind, Category) else value
+
+
+def _time(value: float | str | None, field: str) -> int:
+    return 0 if value is None else milliseconds(value, field)
 
 
 def _tags(value: Any, field: str) -> tuple[str, ...]:

@@ -47,6 +47,8 @@ class Catalog:
         ids: item id by slot, "" where unregistered.
         fragments: encoded `Metadata` by slot.
         version: changes with every item.
+        fields: which of the rarer fields some item has had.
+        region_sets: regions by number, as `ItemColumns.regions` has them.
         edited: `version` of each slot's last change, 0 for none, `[n_slots] int64`.
         offset: of `item_events`, up to which the catalogue is.
     """
@@ -60,6 +62,9 @@ class Catalog:
         self.offset = 0
         self.names: dict[int, str] = {}
         self._tokens: list[tuple[int, ...]] = []
+        self.fields: set[str] = set()
+        self.region_sets: list[frozenset[str]] = [frozenset()]
+        self._region_numbers = {self.region_sets[0]: 0}
         self.columns = _columns(0)
         self.edited = np.zeros(0, np.int64)
 
@@ -91,10 +96,24 @@ class Catalog:
             columns.category[slot], columns.brand[slot] = key32(item.category), key32(item.brand)
             columns.price[slot] = math.nan if item.price is None else item.price
             columns.created[slot], columns.available[slot] = item.created_at, item.available
+            columns.top[slot] = key32(item.category.split(">", 1)[0].strip())
+            self._offer(item, slot)
             meta = Metadata(item.title, item.category, item.brand, item.price, item.image_url, item.tags, item.attributes)
             self.fragments[slot] = msgspec.Raw(_encode(meta))
             self._tokens[slot] = _tokens(item)
         self._changed(slots)
+
+    def _offer(self, item: Item, slot: int) -> None:
+        """Note when, where and by whom an item is offered."""
+        columns, regions = self.columns, frozenset(item.regions)
+        columns.begins[slot], columns.ends[slot] = item.available_from, item.available_until
+        columns.owner[slot] = key(item.owner)
+        if regions not in self._region_numbers:
+            self._region_numbers[regions] = len(self.region_sets)
+            self.region_sets.append(regions)
+        columns.regions[slot] = self._region_numbers[regions]
+        given = {"window": item.available_from or item.available_until, "owner": item.owner, "regions": item.regions}
+        self.fields.update(name for name, value in given.items() if value)
 
     def follow(self, items: Iterable[Item]) -> None:
         """Register items of the log; one that `put` refuses is left out, the same one in every replay."""
@@ -196,6 +215,11 @@ def _columns(n: int) -> ItemColumns:
         price=np.full(n, np.nan, np.float32),
         created=np.zeros(n, np.int64),
         available=np.zeros(n, np.bool_),
+        top=np.zeros(n, np.uint32),
+        begins=np.zeros(n, np.int64),
+        ends=np.zeros(n, np.int64),
+        owner=np.zeros(n, np.uint64),
+        regions=np.zeros(n, np.int32),
     )
 
 

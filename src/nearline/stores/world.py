@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +14,10 @@ from nearline.schema.conditions import ITEM_KINDS, Kind
 from nearline.schema.declared import Declared
 from nearline.schema.event import Events, Record
 from nearline.schema.item import Item
+from nearline.schema.kinds import ERASED
 from nearline.stores.attribute_index import AttributeIndex
 from nearline.stores.catalog import Catalog, replay_catalog
+from nearline.stores.showings import MemoryShowings
 from nearline.stores.state import MemoryState
 
 
@@ -27,10 +30,13 @@ class OnlineWorld:
 
     def __init__(self, state: MemoryState, catalog: Catalog, kinds: Mapping[str, Kind] = ITEM_KINDS) -> None:
         self.state, self.catalog, self.declared = state, catalog, Declared()
+        self.showings = MemoryShowings()
         self.attributes = AttributeIndex(catalog, kinds)
 
     def apply(self, events: Events) -> None:
-        """Fold events and make room for the items they brought."""
+        """Fold events and make room for the items they brought; who is erased was shown nothing."""
+        for event in events[events["kind"] == ERASED]:
+            self.showings.forget(int(event["user"]), int(event["ts"]))
         self.state.apply(events)
         self.catalog.sync()
 
@@ -69,6 +75,16 @@ class OnlineWorld:
     def parts(self) -> Mapping[str, Stateful]:
         """State of variable size by name."""
         return self.state.stateful
+
+    @property
+    def item_fields(self) -> AbstractSet[str]:
+        """Which of the rarer fields some item has had."""
+        return self.catalog.fields
+
+    @property
+    def region_sets(self) -> Sequence[AbstractSet[str]]:
+        """The regions by number."""
+        return self.catalog.region_sets
 
     @property
     def version(self) -> int:

@@ -53,6 +53,10 @@ class LocalStream:
         self.world.declared.follow(records)
         self.world.catalog.offset = first_offset + len(records)
 
+    def apply_feedback(self, first_offset: int, records: Sequence[Record]) -> None:
+        """Note what impressions showed."""
+        self.world.showings.follow(first_offset, records)
+
     def restore(self, log: Log) -> int:
         """Bring state up to the log's end: newest snapshot, then lake and log; return events replayed."""
         lake = self.tenant.lake
@@ -67,6 +71,7 @@ class LocalStream:
                 self.world.declared.put(declaration)
             self.world.catalog.offset = info.item_events
             self.duplicates.load(arrays)
+            self.world.showings.load(arrays)
         return self.follow(log)
 
     def follow(self, log: Log) -> int:
@@ -76,6 +81,7 @@ class LocalStream:
             self.apply_items(first, records)
         for events in history(log, tenant.lake, "user_events", start, kinds=tenant.kinds):
             self.world.apply(events)
+        self._follow_feedback(log)
         horizon = tenant.clock.now() - tenant.settings.state.dedupe_hours * HOUR
         known = max(start, log.offset_at("user_events", horizon))
         while True:
@@ -84,6 +90,17 @@ class LocalStream:
                 return self.world.state.offset - start
             self.duplicates.add(keys(r.event_id for r in records), records[-1].ingested_at)
             known = first + len(records)
+
+    def _follow_feedback(self, log: Log) -> None:
+        """Note what the log's impressions showed, as far back as any rule asks."""
+        showings, now = self.world.showings, self.tenant.clock.now()
+        since = log.offset_at("feedback", now - max(1, self.tenant.settings.rules.resend_days) * DAY)
+        showings.offset = max(showings.offset, since)
+        while True:
+            first, records = log.read("feedback", showings.offset, 10_000)
+            if not records:
+                return
+            self.apply_feedback(first, records)
 
     def save(self) -> None:
         """Write a snapshot of this moment."""
@@ -95,7 +112,7 @@ class LocalStream:
             list(catalog.items.values()),
             self.world.declared.all(),
         )
-        arrays: dict[str, Any] = self.world.state.dump() | self.duplicates.dump()
+        arrays: dict[str, Any] = self.world.state.dump() | self.duplicates.dump() | self.world.showings.dump()
         self.tenant.snapshots.save(info, arrays)
 
 

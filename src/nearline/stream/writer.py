@@ -173,6 +173,8 @@ class Writer:
                 self._stream.apply(firsts["user_events"], events)
             if items := batches.get("item_events"):
                 self._stream.apply_items(firsts["item_events"], items)
+            if shown := batches.get("feedback"):
+                self._stream.apply_feedback(firsts["feedback"], shown)
         except Exception as failure:
             logger.critical("the state could not follow the log", exc_info=failure)
             self.broken = True
