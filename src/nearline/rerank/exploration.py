@@ -27,8 +27,17 @@ def _mixed(x: Any) -> Any:
     return x ^ (x >> np.uint64(31))
 
 
-@kernel(i4[::1], u4[::1], i8[::1], i8, i8, i8, i4[::1])
-def _pool(items: I32, category: NDArray[np.uint32], created: NDArray[np.int64], n: int, since: int, most: int, out: I32) -> int:
+@kernel(i4[::1], b1[::1], u4[::1], i8[::1], i8, i8, i8, i4[::1])
+def _pool(
+    items: I32,
+    held: NDArray[np.bool_],
+    category: NDArray[np.uint32],
+    created: NDArray[np.int64],
+    n: int,
+    since: int,
+    most: int,
+    out: I32,
+) -> int:
     """Write the places of what may be drawn; return how many.
 
     In three turns, each in order of rank: categories that are neither in the list nor in the pool, then new items, then any.
@@ -44,7 +53,7 @@ def _pool(items: I32, category: NDArray[np.uint32], created: NDArray[np.int64], 
             if found == len(out):
                 return found
             kind = category[items[i]]
-            if taken[i] or (turn == 0 and kind == 0) or (turn == 1 and created[items[i]] < since):
+            if taken[i] or held[i] or (turn == 0 and kind == 0) or (turn == 1 and created[items[i]] < since):
                 continue
             have = 0
             if kind != 0:
@@ -122,9 +131,9 @@ class ExplorationRule:
 
     The list as ranked and arranged is `L`, of `n` places; `F` are the free ones: not the first, not the first item of each of
     the first `least` categories (so no list gets too narrow), not what a rule holds. The pool is `m` candidates that are not in
-    `L`, of other categories first, then new items. Each place of `F` is drawn, independently, with probability
-    `e = min(2 share, share n / |F|)`: a drawn place gets the next item of the pool in random order, another keeps its own. So,
-    exactly, with `e` and `m` as they were for this list:
+    `L` and that no rule holds back, of other categories first, then new items. Each place of `F` is drawn, independently, with
+    probability `e = min(2 share, share n / |F|)`: a drawn place gets the next item of the pool in random order, another keeps
+    its own. So, exactly, with `e` and `m` as they were for this list:
 
     * `L[k]` stands at `k` with probability `1 - e` where `k` is free, else 1;
     * each item of the pool stands at `k` with probability `e / m` where `k` is free, else 0;
@@ -165,8 +174,9 @@ class ExplorationRule:
             return np.arange(whole, dtype=np.int32)
         columns, since = self._world.columns, query.now - int(self.days * DAY)
         pool = np.empty(min(self.pool, whole - n), np.int32)
-        pool = pool[: _pool(items, columns.category, columns.created, n, since, self.most, pool)]
-        free = np.ones(n, np.bool_) if ranked.held is None else ~ranked.held[:n]
+        held = np.zeros(whole, np.bool_) if ranked.held is None else ranked.held
+        pool = pool[: _pool(items, held, columns.category, columns.created, n, since, self.most, pool)]
+        free = ~held[:n]
         _hold(items, columns.category, -(-self.least * n // PAGE), free)
         out, propensities = np.empty(whole, np.int32), np.full(whole, np.nan, np.float32)
         explored, seed = np.zeros(whole, np.bool_), draw_seed(query)

@@ -80,7 +80,8 @@ class Ranked:
         outcomes: probability of each declared outcome, `[n_outcomes, n] float32`.
         propensities: probability with which each stands in its place, `[n] float32`; `None` where nothing was left to chance.
         labels: what must be said of an item, such as "Sponsored", "" for nothing; `[n] object`, `None` where nothing must.
-        held: places that a rule holds (a pin, a quota): later arrangements leave them, `[n] bool`; `None` for none.
+        held: what a rule holds where it is (a pin, a quota; beyond the list: what must not come into it by chance), so that
+            later arrangements leave it, `[n] bool`; `None` for none.
         explored: what stands where it does by chance, to be learned about, `[n] bool`; `None` for none.
     """
 
