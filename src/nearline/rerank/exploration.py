@@ -179,12 +179,14 @@ class ExplorationRule:
         free = ~held[:n]
         _hold(items, columns.category, -(-self.least * n // PAGE), free)
         out, propensities = np.empty(whole, np.int32), np.full(whole, np.nan, np.float32)
-        explored, seed = np.zeros(whole, np.bool_), draw_seed(query)
+        # Each row of a page has chances of its own; rows have no item in common.
+        apart = int(columns.key[items[0]]) if query.rows is not None else 0
+        explored, seed = np.zeros(whole, np.bool_), draw_seed(query, apart)
         _draw(items, columns.key, pool, free, self.share, min(1.0, 2 * self.share), seed, out, propensities, explored)
         return Arranged(out, propensities, explored=explored)
 
 
-def draw_seed(query: Query) -> int:
-    """Return the 64 bits that all chance in a list comes from."""
+def draw_seed(query: Query, apart: int = 0) -> int:
+    """Return the 64 bits that all chance in a list comes from; `apart` tells lists of one query apart."""
     q = query
-    return key(f"{q.visitor} {q.now // DAY} {q.surface} {q.item_id} {len(q.exclude)} {q.seed}")
+    return key(f"{q.visitor} {q.now // DAY} {q.surface} {q.item_id} {len(q.exclude)} {q.seed} {apart}")
