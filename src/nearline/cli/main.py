@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import typer
@@ -23,6 +24,8 @@ for module in (demo, run, data, batch, explain, evaluate, simulate):
 
 def main() -> None:
     """Run the command; a mistake that the user can mend is one line on stderr and exit code 2."""
+    # Threads of a fit that wait for each other must not burn the core that serving needs. Read when ALS is first loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         cli(standalone_mode=True)
     except NearlineError as error:
