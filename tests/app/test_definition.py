@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from nearline import App, Category, EventType, NearlineError, Number, Suppression, Text
-from nearline.app.defaults import components, default_features, default_sources
+from nearline.app.defaults import components, default_features, default_rules, default_sources
 from nearline.app.definition import feature_set_hash
 from nearline.app.event_types import WELL_KNOWN
 from nearline.features import last_items, session
@@ -154,7 +154,13 @@ def test_one_declared_component_replaces_the_defaults() -> None:
     assert [f.name for f in components(app).features] == ["session", "last_items"]
     assert [f.name for f in components(app, order_only=True).features] == ["last_items"]
     assert components(app).ranker is app.ranker
-    assert components(app).rules == app.rules
+    always = {rule.name for rule in default_rules() if getattr(rule, "always", False)}
+    assert components(app).rules[:1] == app.rules
+    assert (
+        {rule.name for rule in components(app).rules[1:]}
+        == always
+        == {"matching", "rule_boosts", "rule_exclusions", "rule_places"}
+    )
 
 
 def test_default_components_are_sorted_and_need_no_times_for_an_order() -> None:

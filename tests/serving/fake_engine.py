@@ -13,18 +13,22 @@ from nearline.app.attributes import Attribute
 from nearline.app.definition import App
 from nearline.app.sections import Server, Settings
 from nearline.schema.clock import Clock, VirtualClock
-from nearline.schema.declared import Declaration, Declared
+from nearline.schema.declared import Declaration
 from nearline.schema.event import Record
 from nearline.schema.ids import key32
 from nearline.schema.item import Item
 from nearline.schema.query import Query
+from nearline.schema.rules import Rule
 from nearline.schema.served import Explanation, Served, ServedItem, ServedPage, ServedRow
 from nearline.serving.engine_port import SimilarItem
 from nearline.serving.onboarding import Onboarding, OnboardingItem
+from nearline.serving.preview import PreviewPlace, RulePreview
 from nearline.serving.replies import Releases
 from nearline.serving.why import Why
 from nearline.stores.catalog import Catalog
 from nearline.stores.recent import RecentUser
+from nearline.stores.state import MemoryState
+from nearline.stores.world import OnlineWorld
 
 NOW = 1_760_000_000_000
 
@@ -53,7 +57,9 @@ class FakeEngine:
         self.clock: Clock = VirtualClock(NOW)
         self.fake = FakeCatalog()
         self.catalog = cast(Catalog, self.fake)
-        self.declared = Declared()
+        state = MemoryState([])
+        self.world = OnlineWorld(state, Catalog(state), self.app.condition_kinds)
+        self.declared, self.rules = self.world.declared, self.world.rules
         self.ready, self.behind = True, False
         self.failure: Exception | None = None
         self.records: list[Record] = []
@@ -77,6 +83,11 @@ class FakeEngine:
         self._fail()
         self.declared.put(declaration)
         return self.declared.version
+
+    async def preview(self, rule: Rule, query: Query) -> RulePreview:
+        self.queries.append((query, rule.name))
+        served = await self.recommend(query)
+        return RulePreview(True, 0, [], [PreviewPlace(item.item_id, "", item.rank, None) for item in served.items], [])
 
     async def delete_item(self, item_id: str) -> bool:
         return self.fake.items.pop(item_id, None) is not None

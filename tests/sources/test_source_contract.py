@@ -12,6 +12,8 @@ from nearline.features.suppression import SuppressionLists
 from nearline.pipeline.discovery import discover
 from nearline.schema.clock import DAY, HOUR, MINUTE
 from nearline.schema.components import FitData
+from nearline.schema.conditions import Condition
+from nearline.schema.declared import Declaration
 from nearline.schema.event import Events, EventType, empty_events
 from nearline.schema.ids import key, key32
 from nearline.schema.item import Item
@@ -25,6 +27,10 @@ SOURCES = discover("nearline.sources", ("name", "fetch"))
 APP = App(events=["view", "click", "purchase", "dislike"])
 NOW = 1_700_000_000_000
 COLORS = ("red", "orange", "yellow", "green", "blue", "indigo", "violet")
+# Some sources answer only where the request filters, or a rule places something.
+FILTERS = (Condition("price", "at_least", 0.0),)
+WHERE = '[{"attribute": "brand", "op": "is", "value": "brand-1"}]'
+PIN = Declaration("rule", "pin", f'{{"where": {WHERE}, "action": {{"type": "pin", "position": 1}}}}')
 ITEMS = [
     Item(
         f"item-{n}",
@@ -65,6 +71,7 @@ def made(kind: type[Any], events: Events | None = None) -> tuple[Any, OnlineWorl
     state = MemoryState(source.folds, [SuppressionLists(APP.kinds()), *source.state])
     world = OnlineWorld(state, Catalog(state))
     world.catalog.put(ITEMS)
+    world.declared.put(PIN)
     events = history() if events is None else events
     world.apply(events)
     world.declared.put(ItemList("Picks", tuple(i.item_id for i in ITEMS[:30])).declaration("picks"))
@@ -77,7 +84,7 @@ def made(kind: type[Any], events: Events | None = None) -> tuple[Any, OnlineWorl
 def test_fetches_different_known_items_best_first(name: str) -> None:
     source, world = made(SOURCES[name])
     for user in range(0, 60, 7):
-        query = Query(key(f"user-{user}"), NOW)
+        query = Query(key(f"user-{user}"), NOW, filters=FILTERS)
         found = source.fetch(query, world.hydrate(query.visitor, NOW), 20)
         assert 0 < len(found.items) <= 20
         assert found.items.dtype == np.int32
@@ -139,6 +146,8 @@ WHATEVER_IS_DISLIKED = {
     "new_arrivals": "counts nothing, and looks only at categories",
     "editorial": "keeps the editors' order",
     "history": "holds the visitor's own items, not their like",
+    "matching": "holds what the request filters by, the most popular first",
+    "placed": "holds what rules place, the most popular first",
 }
 
 
@@ -166,6 +175,8 @@ WEIGHTLESS = {
     "text": "compares words; events only say which items are compared with",
     "content": "compares attributes; events only say which items are compared with",
     "history": "holds the visitor's own items by time",
+    "matching": "its scores say the order alone",
+    "placed": "as matching",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -107,8 +108,6 @@ def holds(item: Item, condition: Condition, now: int) -> bool:  # noqa: PLR0911
     if op == "under":
         return bool(given == value or given.startswith(f"{value} > "))
     if op == "contains":
-        import re
-
         have, want = (re.findall(r"\w+", text.casefold()) for text in (given, str(value)))
         return bool(want) and set(want) <= set(have)
     if kind == "tags":

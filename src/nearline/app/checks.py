@@ -9,8 +9,10 @@ from typing import Any
 
 from nearline.app.attributes import BUILT_IN, KINDS, Attribute
 from nearline.app.event_types import is_number
+from nearline.schema.conditions import Kind
 from nearline.schema.errors import NearlineError
 from nearline.schema.event import EventType
+from nearline.schema.rules import Rule, checked_rule
 
 Shape = tuple[tuple[str, ...], tuple[str, ...]]
 """What a component must have: values, methods."""
@@ -97,6 +99,26 @@ def check_components(where: str, components: object, *shapes: Shape) -> tuple[An
             raise NearlineError(f"{where}[{place}].name", component.name, "give each one a name of its own")
         names.add(component.name)
     return tuple(components)
+
+
+def check_rules(rules: object, kinds: Mapping[str, Kind]) -> tuple[tuple[Any, ...] | None, tuple[Rule, ...]]:
+    """Return the components among the rules, None where there are none, and the rules without code, checked."""
+    declared: dict[str, Rule] = {}
+    components: list[Any] = []
+    for place, rule in enumerate(rules if isinstance(rules, Sequence) and not isinstance(rules, str) else ()):
+        if not isinstance(rule, Rule):
+            components.append(rule)
+            continue
+        where = f"App.rules[{place}]"
+        try:
+            checked = checked_rule(rule, kinds)
+        except NearlineError as error:
+            raise NearlineError(f"{where}.{error.field}", error.value, error.remedy) from None
+        if checked.name in declared:
+            raise NearlineError(f"{where}.name", rule.name, "give each one a name of its own")
+        declared[checked.name] = checked
+    given: object = rules if not declared else components or None
+    return check_components("App.rules", given, FILTER, ADJUSTMENT, ARRANGEMENT), tuple(declared.values())
 
 
 def check_columns(features: Sequence[Any] | None) -> None:

@@ -24,12 +24,13 @@ class Components:
 
 
 def components(app: App, order_only: bool = False) -> Components:
-    """Return an application's components; time-based ones only where times are real."""
+    """Return an application's components, and those that say `always = True`; time-based ones only where times are real."""
     features = _in_time(app.features, order_only) if app.features is not None else default_features(order_only)
-    sources = _in_time(app.sources, order_only) if app.sources is not None else default_sources(order_only)
+    own = None if app.sources is None else _with_always(app.sources, default_sources())
+    sources = _in_time(own, order_only) if own is not None else default_sources(order_only)
     if app.pages is not None:
         check_row_sources(app.pages, [source.name for source in app.sources or default_sources()])
-    rules = tuple(app.rules) if app.rules is not None else default_rules()
+    rules = _with_always(app.rules, default_rules()) if app.rules is not None else default_rules()
     return Components(features, sources, app.ranker or default_ranker(), rules)
 
 
@@ -65,6 +66,12 @@ def default_rules() -> tuple[Rule, ...]:
 
 def _made(package: str, *has: str) -> list[Any]:
     return [kind() for kind in discover(package, has).values() if getattr(kind, "default", True)]
+
+
+def _with_always(own: Sequence[Any], defaults: Sequence[Any]) -> tuple[Any, ...]:
+    """Return components with the defaults that an application can't do without: what is set while serving needs them."""
+    names = {each.name for each in own}
+    return (*own, *(each for each in defaults if getattr(each, "always", False) and each.name not in names))
 
 
 def _in_time(found: Sequence[Any], order_only: bool) -> tuple[Any, ...]:

@@ -21,6 +21,7 @@ from nearline.schema.conditions import Kind
 from nearline.schema.event import EventType
 from nearline.schema.kinds import Kinds
 from nearline.schema.page import Page
+from nearline.schema.rules import Rule as DeclaredRule
 
 Rule = Filter | Adjustment | Arrangement
 
@@ -35,12 +36,14 @@ class App:
         features: what the ranker reads; None for the defaults, here and below.
         sources: where candidates come from.
         ranker: what scores them.
-        rules: filters, adjustments and arrangements, each kind in the order in which it applies.
+        rules: filters, adjustments and arrangements, each kind in the order in which it applies, and rules without code;
+            with those alone, the other rules are the defaults.
         name: letters, digits, - and _.
         weights: how much the probability of each outcome counts in the score; by default its event's weight.
         explanations: words of explanations by locale and type, before the built-in ones.
         pages: pages of rows by name; None for the default ones.
         types: the event types, with bare names resolved.
+        declared: the rules without code; afterwards `rules` are the others.
 
     Raises:
         NearlineError: the definition can't be right; it names field, value and remedy.
@@ -51,12 +54,13 @@ class App:
     features: Sequence[Feature] | None = None
     sources: Sequence[Source] | None = None
     ranker: Ranker | None = None
-    rules: Sequence[Rule] | None = None
+    rules: Sequence[Rule | DeclaredRule] | None = None
     name: str = "app"
     weights: Mapping[str, float] | None = None
     explanations: Templates = field(default_factory=dict)
     pages: Mapping[str, Page] | None = None
     types: tuple[EventType, ...] = field(init=False)
+    declared: tuple[DeclaredRule, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         """Check the definition and give each field its final form."""
@@ -66,13 +70,16 @@ class App:
         checks.check_columns(features)
         if self.ranker is not None:
             checks.check_component("App.ranker", self.ranker, checks.RANKER)
+        attributes = checks.check_attributes(self.attributes)
+        rules, declared = checks.check_rules(self.rules, condition_kinds(attributes))
         final: dict[str, Any] = {
             "events": tuple(self.events),
             "types": types,
-            "attributes": checks.check_attributes(self.attributes),
+            "attributes": attributes,
             "features": features,
             "sources": checks.check_components("App.sources", self.sources, checks.SOURCE),
-            "rules": checks.check_components("App.rules", self.rules, checks.FILTER, checks.ADJUSTMENT, checks.ARRANGEMENT),
+            "rules": rules,
+            "declared": declared,
             "weights": checks.check_weights(self.weights, types),
             "explanations": check_explanations(self.explanations),
         }

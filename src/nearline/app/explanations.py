@@ -42,6 +42,8 @@ BUILT_IN: Templates = {
         "goes_with": "Passt zu {title}",
         "editorial": "Von der Redaktion empfohlen",
         "exploration": "Etwas Neues für dich",
+        "matches": "Beliebt in dieser Auswahl",
+        "placed": "Für diese Seite ausgewählt",
         PICKED: "Für dich ausgesucht",
     },
     "fr": {
@@ -60,6 +62,8 @@ BUILT_IN: Templates = {
         "goes_with": "Va bien avec {title}",
         "editorial": "Le choix de la rédaction",
         "exploration": "Quelque chose de nouveau pour vous",
+        "matches": "Populaire dans cette sélection",
+        "placed": "Choisi pour cette page",
         PICKED: "Choisi pour vous",
     },
     "es": {
@@ -78,6 +82,8 @@ BUILT_IN: Templates = {
         "goes_with": "Combina con {title}",
         "editorial": "Selección de la redacción",
         "exploration": "Algo nuevo para ti",
+        "matches": "Popular en esta selección",
+        "placed": "Elegido para esta página",
         PICKED: "Elegido para ti",
     },
 }

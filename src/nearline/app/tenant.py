@@ -134,7 +134,7 @@ class Tenant:
         stateful: list[Stateful] = [SuppressionLists(self.kinds), *(copy.deepcopy(part) for s in sources for part in s.state)]
         state = self.settings.state
         memory = MemoryState(folds, stateful, state.hot_ttl_hours * HOUR, state.history_ttl_days * DAY)
-        return OnlineWorld(memory, Catalog(memory), self.app.condition_kinds)
+        return OnlineWorld(memory, Catalog(memory), self.app.condition_kinds, self.app.declared)
 
     def _folds(self, sources: tuple[Source, ...]) -> list[Fold]:
         """Return the folds of features and sources, and those that the last rungs of the ladder read."""

@@ -17,6 +17,7 @@ from nearline.app.tenant import Tenant
 from nearline.pipeline.breaker import Breakers
 from nearline.pipeline.pipeline import Pipeline
 from nearline.pipeline.run import Run
+from nearline.rerank.rule_effects import MEMO
 from nearline.schema.clock import HOUR, Clock
 from nearline.schema.declared import Declaration, Declared
 from nearline.schema.errors import NearlineError
@@ -24,10 +25,12 @@ from nearline.schema.event import ERASE, TOPICS, Record
 from nearline.schema.ids import key, visitor_key
 from nearline.schema.item import Item
 from nearline.schema.query import Query
+from nearline.schema.rules import Rule
 from nearline.schema.served import Explanation, Served, ServedItem, ServedPage
 from nearline.serving.metrics import Metrics
 from nearline.serving.onboarding import Onboarding, onboarding
 from nearline.serving.pages import Pages
+from nearline.serving.preview import RulePreview, compared
 from nearline.serving.recommender import Recommender
 from nearline.serving.replies import Releases
 from nearline.serving.similar import Similar, similar_items
@@ -38,6 +41,7 @@ from nearline.stores.archive import trim_archived
 from nearline.stores.catalog import DELETED
 from nearline.stores.recent import RecentUser, recent_users
 from nearline.stores.releases import Manifest, Release
+from nearline.stores.rulebook import Rulebook
 from nearline.stream.local import LocalStream, expiry
 from nearline.stream.sessions import Sessions
 from nearline.stream.writer import Writer
@@ -228,7 +232,34 @@ class Engine:
 
     async def declare(self, declaration: Declaration) -> int:
         """Make a declaration durable and bring it into force; return the offset of `item_events` after it."""
-        return await self._writer.submit("item_events", [declaration.record(self.clock.now())])
+        offset = await self._writer.submit("item_events", [declaration.record(self.clock.now())])
+        # What is made of it is there when the answer comes: the next list is under it.
+        await asyncio.get_running_loop().run_in_executor(None, self.world.rules.renew, self.clock.now())
+        return offset
+
+    @property
+    def rules(self) -> Rulebook:
+        """The rules of the application and those declared."""
+        return self.world.rules
+
+    async def preview(self, rule: Rule, query: Query) -> RulePreview:
+        """Return a list without and with a rule; neither leaves an impression."""
+        loop, recommender = asyncio.get_running_loop(), self.recommender
+        await self._prepare(query)
+        await loop.run_in_executor(None, self.world.rules.prepare, rule, query.now)
+        trial = msgspec.structs.replace(query, trial=rule)
+        others = msgspec.structs.replace(query, trial=None)
+        runs = [await self._worker.submit(recommender.start(one), recommender.pipeline) for one in (others, trial)]
+        before, after = (recommender.finish(run, recommender.pipeline)[0] for run in runs)
+        memo = runs[1].user.memo if runs[1].user else {}
+        known = runs[1].user is not None and runs[1].user.slot >= 0
+        applies = self.world.rules.applies(trial, known)
+        return compared(before, after, self.catalog, applies, memo.get(MEMO, {}).get(rule.name, 0))
+
+    async def _prepare(self, query: Query) -> None:
+        """Index the attributes that a request filters by, beside the requests, where nobody asked for them yet."""
+        if query.filters and not self.world.attributes.ready(query.filters):
+            await asyncio.get_running_loop().run_in_executor(None, self.world.attributes.mask, query.filters, query.now)
 
     async def erase_user(self, user_id: str) -> int:
         """Write the tombstone and clear the user's state at once; return the tombstone's offset."""
@@ -247,6 +278,7 @@ class Engine:
         else:
             shown = ()
         await self._login(query)
+        await self._prepare(query)
         recommender = self.recommender
         pipeline = recommender.pipeline
         run = await self._worker.submit(recommender.start(query), pipeline)
@@ -278,6 +310,7 @@ class Engine:
     async def page(self, query: Query) -> ServedPage:
         """Return a page within the budget, whatever fails."""
         await self._login(query)
+        await self._prepare(query)
         recommender = self.recommender
         pipeline = recommender.pipeline
         run = await self._worker.submit(recommender.start(query), pipeline)
@@ -302,6 +335,9 @@ class Engine:
         errors = run.trace.get("errors", ())
         for name in run.missing:
             (metrics.component_error if name in errors else metrics.component_timeout)(name)
+        if run.user is not None:
+            for rule, n in run.user.memo.get(MEMO, {}).items():
+                metrics.rule_effect(rule, n)
         for item in items:
             self._covered.add(item.item_id)
 
@@ -309,6 +345,7 @@ class Engine:
         """Return why an item is in the list that a query gets, or why not; `None` where it never came."""
         if self.catalog.slot(item_id) < 0:
             return None
+        await self._prepare(query)
         recommender = self.recommender
         pipeline = recommender.pipeline
         query = msgspec.structs.replace(query, debug=True)

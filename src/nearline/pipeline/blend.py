@@ -17,11 +17,13 @@ FAMILIES = {
     "editorial": (0.6, 0.6),
     "segment": (0.9, 0.3),
     "popularity": (0.9, 0.3),
+    "rules": (0.0, 0.0),
 }
 """Weights of a source by its family, for who has touched nothing and for who has touched much; below 0 counts as 0.
 
 Chosen on the validation part of MovieTweetings (`benchmarks.cold_start`): a collaborative source that has anything to say after
 one event is worth hearing, and popularity fades slowly. What is merely preferred gives way as soon as there are items to go by.
+What rules bring in says nothing of where it belongs.
 """
 HALF = 3.0
 """Touched items at which the weights are half-way."""
@@ -39,7 +41,7 @@ class Blend:
         cold, warm = np.array(pairs, np.float32).reshape(-1, 2).T
         self._cold, self._more = cold, warm - cold
         named = {source.name: family for source, family in zip(sources, families, strict=True)}
-        self._own = {name for name, family in named.items() if family not in ("editorial", "segment", "popularity")}
+        self._own = {name for name, family in named.items() if family not in ("editorial", "segment", "popularity", "rules")}
         self._segment = {name for name, family in named.items() if family == "segment"}
 
     def weights(self, user: UserState) -> F32:

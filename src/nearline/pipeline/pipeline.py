@@ -27,9 +27,11 @@ from nearline.schema.components import (
     Feature,
     Filter,
     ItemFeature,
+    Occasional,
     Ranker,
     ReadContext,
     Renewing,
+    Reserving,
     Slacking,
     Source,
     UserState,
@@ -120,7 +122,7 @@ class Pipeline:
         """Return what comes after retrieval."""
         steps = [Step("merge", "merge", self._merge, core=True)]
         for rule in self.filters:
-            steps.append(Step("merge", f"filter:{rule.name}", self._filter(rule), wanted=_has_candidates))
+            steps.append(Step("merge", f"filter:{rule.name}", self._filter(rule), wanted=_sometimes(rule, _has_candidates)))
         steps.append(Step("merge", "sift", self._sift, core=True))
         if self.ranker is not None:
             steps.append(Step("features", "cut", self._cut, core=True, wanted=_has_candidates))
@@ -136,17 +138,21 @@ class Pipeline:
         steps.append(Step("rules", "fuse", self._fuse, core=True, wanted=_unranked))
         for adjustment in self.adjustments:
             act = self._adjust(adjustment)
-            steps.append(Step("rules", f"rule:{adjustment.name}", act, wanted=_is_scored))
+            steps.append(Step("rules", f"rule:{adjustment.name}", act, wanted=_sometimes(adjustment, _is_scored)))
         steps.append(Step("rules", "order", self._order, core=True, wanted=_has_candidates))
         for arrangement in self.arrangements:
-            act = self._arrange(arrangement)
-            steps.append(Step("rules", f"rule:{arrangement.name}", act, wanted=_wants_rules))
+            name, wanted = f"rule:{arrangement.name}", _sometimes(arrangement, _wants_rules)
+            if isinstance(arrangement, Reserving):
+                steps.append(Step("rules", name, self._reserve(arrangement), wanted=wanted))
+            steps.append(Step("rules", name, self._arrange(arrangement), wanted=wanted))
         steps.append(Step("rules", "rows", self._shelve, core=True, wanted=_wants_rows))
         return steps
 
     def _ask(self, quota: Quota) -> Step:
         act = self._fetch(quota.place, quota.most)
-        return Step("candidates", f"source:{self.sources[quota.place].name}", act, wanted=_is_short if quota.fills else None)
+        source = self.sources[quota.place]
+        wanted = _sometimes(source, _is_short if quota.fills else None)
+        return Step("candidates", f"source:{source.name}", act, wanted=wanted)
 
     def reach(self, sources: set[str]) -> str:
         """Return how personal a list of items from named sources is: personal, segment or popular."""
@@ -186,10 +192,10 @@ class Pipeline:
         return True
 
     def renew(self, now: int) -> None:
-        """Let the sources that have an index bring it up to date, beside the requests."""
-        for source in self.sources:
-            if isinstance(source, Renewing):
-                source.renew(now)
+        """Let the components that have an index bring it up to date, beside the requests."""
+        for component in (*self.sources, *self.filters, *self.adjustments, *self.arrangements):
+            if isinstance(component, Renewing):
+                component.renew(now)
 
     def slice_of(self, step: Step) -> float:
         """Return the seconds that a step may take: its stage's, for a filter those of a rule."""
@@ -206,6 +212,9 @@ class Pipeline:
         run.version, run.offset = self.world.version, self.world.offset
         run.user = self.world.hydrate(run.query.visitor, run.query.now)
         run.slack = sum(rule.slack(run.user) for rule in self._slacking)
+        if run.query.filters:
+            # Most of what the sources usually find will not match: each is asked twice as deep.
+            run.slack += self.limits.candidates_kept
 
     def _fetch(self, place: int, quota: int) -> Callable[[Run], None]:
         source = self.sources[place]
@@ -370,6 +379,7 @@ class Pipeline:
         scores, outcomes, order, served_from = run.scored
         if order is None:
             order = ordered(scores)
+        whole = order
         if run.query.limits and run.query.rows is None:
             # Rules look at the head; evaluation, which runs without limits, at every candidate.
             order = order[: max(HEAD, 10 * run.query.page_size)]
@@ -377,7 +387,28 @@ class Pipeline:
         if matrix is not None:
             matrix = matrix[:, order] if run.query.debug or self.keep_matrix else None
         if not run.abandoned:
+            run.whole = whole, run.matrix if matrix is not None else None
             run.served_from, run.ranked, run.matrix = served_from, ranked, matrix
+
+    def _reserve(self, rule: Reserving) -> Callable[[Run], None]:
+        def act(run: Run) -> None:
+            assert run.user is not None
+            assert run.candidates is not None
+            assert run.scored is not None
+            assert run.ranked is not None
+            assert run.whole is not None
+            order, matrix = run.whole
+            places = order[rule.reserve(run.query, run.user, run.candidates.items[order])]
+            places = places[~np.isin(run.candidates.items[places], run.ranked.candidates.items)]
+            if not len(places) or run.abandoned:
+                return
+            scored = run.scored
+            more = Ranked(run.candidates.take(places), scored.scores[places], scored.outcomes[:, places])
+            if run.matrix is not None and matrix is not None:
+                run.matrix = np.concatenate((run.matrix, matrix[:, places]), axis=1)
+            run.ranked = run.ranked.followed(more)
+
+        return act
 
     def _arrange(self, rule: Arrangement) -> Callable[[Run], None]:
         def act(run: Run) -> None:
@@ -438,6 +469,23 @@ def _is_short(run: Run) -> bool:
     found = [retrieved.items for retrieved in run.retrieved.values()]
     total = sum(len(items) for items in found)
     return total < needed or (total < 4 * needed and len(np.unique(np.concatenate(found))) < needed)
+
+
+def _sometimes(component: object, wanted: Callable[[Run], bool] | None) -> Callable[[Run], bool] | None:
+    """Return when a component is asked: where it says so itself, only then."""
+    if not isinstance(component, Occasional):
+        return wanted
+
+    def asked(run: Run) -> bool:
+        if wanted is not None and not wanted(run):
+            return False
+        assert run.user is not None
+        try:
+            return component.wanted(run.query, run.user)
+        except Exception:
+            return True  # its turn then says what is wrong, and costs it alone
+
+    return asked
 
 
 def _has_candidates(run: Run) -> bool:

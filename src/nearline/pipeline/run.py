@@ -48,6 +48,7 @@ class Run:
         matrix: `[n_features, n_candidates] float32`.
         context: what the features read.
         refresh: candidates whose item columns are read anew; `None` for none.
+        whole: places of all candidates, best first, and their matrix in their own order where one is kept.
         slack: candidates that filters may drop; sources are asked for so many more, up to twice their quota.
         shelves: the rows of the page that was asked for.
         missing: names of components that failed or were late.
@@ -76,6 +77,7 @@ class Run:
     context: ReadContext | None = None
     refresh: Refresh | None = None
     scored: Scored | None = None
+    whole: tuple[I32, F32 | None] | None = None
     ranked: Ranked | None = None
     served_from: str = ""
     shelves: list[Shelf] | None = None
@@ -108,6 +110,7 @@ class Run:
             context=self.context,
             refresh=self.refresh,
             scored=self.scored,
+            whole=self.whole,
             ranked=ranked,
             served_from=self.served_from,
             missing=list(self.missing),

@@ -62,6 +62,12 @@ class Candidates:
 
         return take(self, places)
 
+    def followed(self, more: Candidates) -> Candidates:
+        """Return them with more behind them."""
+        own = (self.items, self.retrieval, self.ranks, self.source, self.because)
+        others = (more.items, more.retrieval, more.ranks, more.source, more.because)
+        return Candidates(*(np.concatenate(both) for both in zip(own, others, strict=True)))
+
     def sifted(self, keep: NDArray[np.bool_], available: NDArray[np.bool_]) -> Candidates:
         """Return those to keep (`[n] bool`) that are available (`[n_slots] bool`), in order; itself where that is all."""
         from nearline.schema.taking import left
@@ -101,6 +107,24 @@ class Ranked:
         held = None if self.held is None else self.held[places]
         explored = None if self.explored is None else self.explored[places]
         return Ranked(self.candidates.take(places), self.scores[places], outcomes, propensities, labels, held, explored)
+
+    def followed(self, more: Ranked) -> Ranked:
+        """Return the list with more behind it, of which nothing is said yet: certain, without label, free."""
+        m = len(more.scores)
+
+        def said(own: NDArray[Any] | None, nothing: Any) -> Any:
+            return None if own is None else np.concatenate((own, np.full(m, nothing, own.dtype)))
+
+        empty = np.empty((len(self.outcomes), 0), np.float32)
+        return Ranked(
+            self.candidates.followed(more.candidates),
+            np.concatenate((self.scores, more.scores)),
+            np.concatenate((self.outcomes, more.outcomes), axis=1) if self.outcomes.size else empty,
+            said(self.propensities, 1.0),
+            said(self.labels, ""),
+            said(self.held, False),
+            said(self.explored, False),
+        )
 
 
 class Arranged(NamedTuple):

@@ -17,6 +17,7 @@ from nearline.schema.conditions import Attributes
 from nearline.schema.declared import Declared
 from nearline.schema.event import Events
 from nearline.schema.query import Query
+from nearline.schema.rules import Rules
 from nearline.schema.showings import Showings
 
 Rows = NDArray[np.void]
@@ -280,6 +281,11 @@ class World(Protocol):
         ...
 
     @property
+    def rules(self) -> Rules:
+        """The rules that are declared, and which of them a request is under."""
+        ...
+
+    @property
     def version(self) -> int:
         """Changes whenever state changes."""
         ...
@@ -320,7 +326,7 @@ class Source(Protocol):
     the item that led there. It may name the `surfaces` where it is asked, by default all; with `fills = True` it is asked on
     the others too, where the rest found fewer items than a page has. Its `family` (see `pipeline.blend`) says how much it
     counts where no ranker orders the candidates: collaborative, content (where it says none), personal, preferences, segment,
-    editorial or popularity.
+    editorial, popularity or rules.
     """
 
     name: str
@@ -346,7 +352,7 @@ class Source(Protocol):
 
 @runtime_checkable
 class Renewing(Protocol):
-    """A source with an index of its own over the world, rebuilt beside the requests."""
+    """A source or rule with an index of its own over the world, rebuilt beside the requests."""
 
     def renew(self, now: int) -> None:
         """Bring the index up to date if it is not; called about once a second by one thread, while others fetch."""
@@ -408,6 +414,15 @@ class Filter(Protocol):
 
 
 @runtime_checkable
+class Occasional(Protocol):
+    """A source or rule that has nothing to do for most requests, and then is not asked."""
+
+    def wanted(self, query: Query, user: UserState) -> bool:
+        """Return whether it has anything to do for a request; takes a microsecond."""
+        ...
+
+
+@runtime_checkable
 class Slacking(Protocol):
     """A filter that can say beforehand how much it may drop."""
 
@@ -445,4 +460,13 @@ class Arrangement(Protocol):
 
         `Arranged` says more of them: a label, what is held in its place, with which probability it stands there.
         """
+        ...
+
+
+@runtime_checkable
+class Reserving(Protocol):
+    """An arrangement that may need candidates which their scores, or the rules before it, took off the list."""
+
+    def reserve(self, query: Query, user: UserState, items: I32) -> I32:
+        """Return places into all candidates, best first (slots, `[n] int32`), of those to put at the end of its list."""
         ...

@@ -84,6 +84,10 @@ class Attributes(Protocol):
         """Return which of some slots (`[m] int32`) meet them, `[m] bool`."""
         ...
 
+    def renew(self) -> None:
+        """Follow every changed item; called beside the requests."""
+        ...
+
 
 def checked(condition: Condition, kinds: Mapping[str, Kind], field: str) -> Condition:
     """Return a condition in its one form.

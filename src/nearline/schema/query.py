@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
 
+from nearline.schema.conditions import Condition
 from nearline.schema.page import Page
+
+if TYPE_CHECKING:
+    from nearline.schema.rules import Rule
 
 SURFACES = ("homepage", "item", "cart", "email", "push", "search")
 MESSAGES = ("email", "push")
@@ -22,6 +28,8 @@ class Query(msgspec.Struct, frozen=True):
         exclude: items that must not be in the list.
         cart: items in the visitor's cart, the newest last.
         location: where the visitor is, as the application names places (such as a country code).
+        filters: conditions that each item must meet, in their one form.
+        trial: a rule that is tried out: the list is made as if it were declared, in force at any time.
         limits: whether stage budgets apply (evaluation turns them off).
         explain: whether each item says which sources found it, and how much each did.
         page, row: names of the page and its row, where the list is one; `rows` is the page that is asked for.
@@ -41,6 +49,8 @@ class Query(msgspec.Struct, frozen=True):
     device: str = ""
     locale: str = ""
     location: str = ""
+    filters: tuple[Condition, ...] = ()
+    trial: Rule | None = None
     variant: str = ""
     debug: bool = False
     explain: bool = False

@@ -38,6 +38,7 @@ from nearline.serving.routes_items import ItemRoutes
 from nearline.serving.routes_lists import ListRoutes
 from nearline.serving.routes_ops import OpsRoutes
 from nearline.serving.routes_page import FILE, PAGE, PageRoutes
+from nearline.serving.routes_rules import RuleRoutes
 from nearline.serving.routes_users import UserRoutes
 
 ASGIApp = Callable[[Scope, Receive, Send], Any]
@@ -95,6 +96,7 @@ class Api:
             **UserRoutes(engine).table(),
             **InsightRoutes(engine).table(),
             **PageRoutes(engine).table(),
+            **RuleRoutes(engine).table(),
             **OpsRoutes(engine, metrics).table(),
         }
         self.endpoints = {(method, plain(path)) for path, handlers in table.items() for method in handlers}

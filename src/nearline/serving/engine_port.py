@@ -12,12 +12,15 @@ from nearline.schema.declared import Declaration, Declared
 from nearline.schema.event import Record
 from nearline.schema.item import Item
 from nearline.schema.query import Query
+from nearline.schema.rules import Rule
 from nearline.schema.served import Served, ServedItem, ServedPage
 from nearline.serving.onboarding import Onboarding
+from nearline.serving.preview import RulePreview
 from nearline.serving.replies import Releases
 from nearline.serving.why import Why
 from nearline.stores.catalog import Catalog
 from nearline.stores.recent import RecentUser
+from nearline.stores.rulebook import Rulebook
 
 
 class EnginePort(Protocol):
@@ -61,6 +64,15 @@ class EnginePort(Protocol):
         """What is set by name: rules, lists, ..."""
         ...
 
+    @property
+    def rules(self) -> Rulebook:
+        """The rules of the application and those declared."""
+        ...
+
+    async def preview(self, rule: Rule, query: Query) -> RulePreview:
+        """Return a list without and with a rule (checked by the caller); neither leaves an impression."""
+        ...
+
     async def declare(self, declaration: Declaration) -> int:
         """Make a declaration (checked by the caller) durable and bring it into force; return its offset."""
         ...
@@ -70,7 +82,7 @@ class EnginePort(Protocol):
         ...
 
     async def recommend(self, query: Query, after: str = "") -> Served:
-        """Return a list within the budget, whatever fails; never empty while one item is available.
+        """Return a list within the budget, whatever fails; never empty while one item is available that it may hold.
 
         Args:
             query: who asks.

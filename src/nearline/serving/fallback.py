@@ -57,7 +57,9 @@ class Fallback:
         filters = [rule for rule in self._filters if f"filter:{rule.name}" not in missing]
         last = self._last.get(query.visitor, NOTHING)
         found = self._fine(query, user, last, filters)
-        if len(found.scores):
+        # A request that filters wants a full page of what matches; a rung may hold but a few.
+        enough = query.page_size if query.filters else 1
+        if len(found.scores) >= enough:
             return found, "last_list"
         try:
             trending = self._trending.fetch(query, user, max(200, 5 * query.page_size))
@@ -68,12 +70,14 @@ class Fallback:
         category = user.rows["session"]["category"][0]
         if category and len(found.scores):
             mine = self._world.columns.category[found.candidates.items] == category
-            if mine.any():
+            if mine.any() and len(found.scores) >= enough:
                 order = np.argsort(~mine, kind="stable").astype(np.int32)
                 return found.take(order), "trending_category"
-        if len(found.scores):
+        if len(found.scores) >= enough:
             return found, "trending"
         available = np.flatnonzero(self._world.columns.available).astype(np.int32)
+        # What trends goes first: equal scores keep their order.
+        available = np.concatenate((found.candidates.items, available[~np.isin(available, found.candidates.items)]))
         everything = Retrieved(available, np.ones(len(available), np.float32), np.full(len(available), -1, np.int32))
         return self._fine(query, user, everything, filters), "available"
 

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector, generate_late
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from nearline.schema.rules import MOST_RULES
 from nearline.schema.served import SERVED_FROM
 
 _log = logging.getLogger(__name__)
@@ -64,6 +65,12 @@ METRICS: tuple[Described, ...] = (
         "counter",
         "Lists by the most personal source in them: personal (what the visitor did or likes), segment, or popular.",
         "reach",
+    ),
+    Described(
+        "nearline_rule_effects_total",
+        "counter",
+        "What declared rules did: items dropped, moved or brought in, and candidates whose score they changed.",
+        "rule",
     ),
     Described("nearline_events_total", "counter", "Events by what became of them.", "outcome"),
     Described("nearline_event_effect_seconds", "histogram", "From accepting an event to its effect."),
@@ -155,6 +162,11 @@ class Metrics(Collector):
         """Count a list; `reach` is one of `REACHES`."""
         self._add("nearline_lists_total", served_from, 1)
         self._add("nearline_lists_by_reach_total", reach, 1)
+
+    def rule_effect(self, rule: str, n: int) -> None:
+        """Count what a rule did to a list; beyond the first `MOST_RULES` names, under "other"."""
+        held = self._counters["nearline_rule_effects_total"]
+        self._add("nearline_rule_effects_total", rule if rule in held or len(held) < MOST_RULES else "other", n)
 
     def events(self, accepted: int = 0, rejected: int = 0, duplicate: int = 0, unknown_item: int = 0) -> None:
         """Count events; the HTTP layer counts all but duplicates, which only the engine knows."""

@@ -12,12 +12,14 @@ from nearline.app.sections import Settings
 from nearline.schema.event import DEVICES, EventIn
 from nearline.schema.item import Item, ItemIn
 from nearline.schema.query import SURFACES
+from nearline.schema.rules import MOST_FACTOR, MOST_PLACE, MOST_PRIORITY, Rule
 from nearline.schema.served import SERVED_FROM, Served, ServedPage
 from nearline.serving.bodies import LONGEST_ID, MOST
 from nearline.serving.onboarding import Onboarding
 from nearline.serving.openapi_routes import PAGE_TAG, ROUTES, Route
-from nearline.serving.params import LOCALE, MOST_EXCLUDED
+from nearline.serving.params import LOCALE, MOST_EXCLUDED, MOST_FILTERS
 from nearline.serving.plain_events import MOST_DWELL, MOST_POSITION, MOST_PRICE, MOST_RATING
+from nearline.serving.preview import RulePreview
 from nearline.serving.problems import ProblemBody
 from nearline.serving.profiles import CHOICES, LONGEST_PLACE, MOST_INTERESTS, InterestsIn, ProfileIn
 from nearline.serving.replies import (
@@ -29,6 +31,9 @@ from nearline.serving.replies import (
     ItemTaken,
     ProfileTaken,
     Releases,
+    RuleShown,
+    RulesShown,
+    RuleTaken,
     Similar,
     Trending,
     UserErased,
@@ -37,6 +42,7 @@ from nearline.serving.replies import (
 from nearline.serving.routes_batch import BatchedLists, ListRequest
 from nearline.serving.routes_editorial import Lists, ListTaken, ListView
 from nearline.serving.routes_lists import MOST_SIZE
+from nearline.serving.rule_bodies import PreviewIn
 from nearline.serving.validate import LONGEST_QUERY
 from nearline.serving.validate_items import LONGEST, LONGEST_TAG, MOST_TAGS, TIMES
 from nearline.serving.validate_lists import LONGEST_TITLE, MOST_ITEMS, ListIn
@@ -49,6 +55,7 @@ _STRUCTS = (
     ProblemBody, Metadata, Application, Releases, Users, Why,
     ListIn, ListView, ListTaken, Lists, ServedPage, ListRequest, BatchedLists,
     ProfileIn, ProfileTaken, InterestsIn, InterestsTaken, Onboarding,
+    Rule, RuleTaken, RuleShown, RulesShown, PreviewIn, RulePreview,
 )  # fmt: skip
 _ID: Json = {"type": "string", "maxLength": LONGEST_ID, "pattern": "^[^\\u0000]*$"}
 _ID_OR_NUMBER: Json = {"anyOf": [_ID, {"type": "integer"}]}
@@ -180,6 +187,7 @@ def _refine(schemas: Json, app: App) -> None:
         watch_percent={"type": "number", "minimum": 0, "maximum": 100},
         query={"type": "string", "maxLength": LONGEST_QUERY},
     )
+    _refine_rules(schemas, app)
     item = schemas["ItemIn"]
     for name, most in LONGEST.items():
         item["properties"][name] = {"type": "string", "maxLength": most, "pattern": "^[^\\u0000]*$"}
@@ -248,6 +256,28 @@ def _refine(schemas: Json, app: App) -> None:
             "session_context": {"type": ["object", "null"]},
         },
     }
+
+
+def _refine_rules(schemas: Json, app: App) -> None:
+    """Say the bounds of what rules hold, and which attributes conditions may name."""
+    rule = schemas["Rule"]["properties"]
+    rule["priority"] = {"type": "integer", "minimum": -MOST_PRIORITY, "maximum": MOST_PRIORITY, "default": 0}
+    rule["where"]["minItems"] = 1
+    for name in ("Boost", "Bury"):
+        schemas[name]["properties"]["factor"] = {"type": "number", "exclusiveMinimum": 1, "maximum": MOST_FACTOR}
+    place = {"type": "integer", "minimum": 1, "maximum": MOST_PLACE}
+    schemas["Pin"]["properties"]["position"] = place
+    for name in ("AtLeast", "AtMost"):
+        schemas[name]["properties"] |= {"first": place, "count": {**place, "minimum": int(name == "AtLeast")}}
+    schemas["AtLeast"]["properties"]["label"] = {"type": "string", "maxLength": 64, "pattern": "^[^\\u0000]*$", "default": ""}
+    schemas["Condition"]["description"] += f" Attributes of items: {', '.join(app.condition_kinds)}."
+    asked = schemas["PreviewIn"]["properties"]
+    asked["rule"] = _named("Rule")
+    asked["user_id"] = asked["item_id"] = _ID_OR_NUMBER
+    asked["session_id"] = asked["locale"] = asked["location"] = _ID
+    asked["context"], asked["device"] = {"type": "string", "enum": list(SURFACES)}, {"type": "string", "enum": list(DEVICES)}
+    asked["page_size"] = {"type": "integer", "minimum": 1, "maximum": MOST_SIZE}
+    asked["filter"] = {"type": "array", "items": {"type": "string", "pattern": "^[^:]+:[^:]+:"}, "maxItems": MOST_FILTERS}
 
 
 def _open(**known: Json) -> Json:

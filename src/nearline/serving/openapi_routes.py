@@ -10,7 +10,7 @@ from msgspec import Struct
 from nearline.schema.event import DEVICES
 from nearline.schema.query import SURFACES
 from nearline.serving.bodies import LONGEST_ID
-from nearline.serving.params import LOCALE
+from nearline.serving.params import LOCALE, MOST_FILTERS
 from nearline.serving.routes_insight import DEFAULT_USERS, MOST_USERS
 from nearline.serving.routes_lists import DEFAULT_SIZE, MOST_SIZE
 from nearline.serving.routes_users import MOST_OFFERED
@@ -68,7 +68,13 @@ _USER = _param("user_id", _TEXT, "Who asks.")
 _SESSION = _param("session_id", _TEXT, "The visit; alone, for an anonymous visitor.")
 _NAME = {**_in_path("name"), "schema": {"type": "string", "pattern": NAME}}
 _ITEM, _USER_ID = _in_path("item_id"), _in_path("user_id")
+_RULE = {**_in_path("name"), "schema": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}$"}}
 
+_FILTER = _param(
+    "filter",
+    {"type": "array", "items": {"type": "string", "pattern": "^[^:]+:[^:]+:"}, "maxItems": MOST_FILTERS},
+    "attribute:op:value that every item must meet, such as category:under:Film > Action; repeated for several.",
+)
 _VISIT = (
     _USER,
     _SESSION,
@@ -84,6 +90,7 @@ _VISIT = (
         {"type": "array", "items": {**_TEXT, "minLength": 1}},
         "Items that must not be in it: separated by commas, or repeated.",
     ),
+    _FILTER,
     _param(
         "cart",
         {"type": "array", "items": {**_TEXT, "minLength": 1}},
@@ -385,6 +392,54 @@ ROUTES: tuple[Route, ...] = (
         "Operation",
         "All releases, with their metrics and gates",
         {"200": ("The newest first.", _JSON, "Releases")},
+    ),
+    Route(
+        "GET",
+        "/v1/rules",
+        "get_rules",
+        "Rules",
+        "Every rule, the highest priority first",
+        {"200": ("The application's, and those set here.", _JSON, "RulesShown")},
+    ),
+    Route(
+        "GET",
+        "/v1/rules/{name}",
+        "get_rule",
+        "Rules",
+        "One rule",
+        {"200": ("As it stands.", _JSON, "RuleShown")},
+        (_RULE,),
+        errors=("404",),
+    ),
+    Route(
+        "PUT",
+        "/v1/rules/{name}",
+        "put_rule",
+        "Rules",
+        "Set a rule, in force from the next list on",
+        {"200": ("As it is set now.", _JSON, "RuleTaken")},
+        (_RULE,),
+        ("Rule",),
+        ("404",),
+    ),
+    Route(
+        "DELETE",
+        "/v1/rules/{name}",
+        "delete_rule",
+        "Rules",
+        "Withdraw a rule",
+        {"204": ("Withdrawn.", "", "")},
+        (_RULE,),
+        errors=("404", "422"),
+    ),
+    Route(
+        "POST",
+        "/v1/rules/preview",
+        "preview_rule",
+        "Rules",
+        "A list before and after a rule, which stays unset",
+        {"200": ("Side by side.", _JSON, "RulePreview")},
+        body=("PreviewIn",),
     ),
     Route(
         "GET",

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from urllib.parse import parse_qsl
 
+from nearline.schema.conditions import Condition, Kind, parsed
 from nearline.schema.errors import NearlineError
 from nearline.serving.bodies import LONGEST_ID, identifier, nearest, shown
 from nearline.serving.times import milliseconds
 
 MOST_EXCLUDED = 1_000
+MOST_FILTERS = 20
 LOCALE = "^[A-Za-z]{1,8}([-_][A-Za-z0-9]{1,8}){0,4}$"
 _LOCALE = re.compile(LOCALE.replace("$", r"\Z"))
 _FLAGS = {"true": True, "1": True, "false": False, "0": False}
@@ -110,6 +112,13 @@ class Params:
             raise NearlineError(name, f"{len(found)} of them", f"give at most {MOST_EXCLUDED:,}")
         return tuple(identifier(one, name) for one in found)
 
+    def conditions(self, name: str, kinds: Mapping[str, Kind]) -> tuple[Condition, ...]:
+        """Return conditions on items, each of the form `attribute:op:value`, from one or several parameters."""
+        found = [value for key, value in self._pairs if key == name]
+        if len(found) > MOST_FILTERS:
+            raise NearlineError(name, f"{len(found)} of them", f"give at most {MOST_FILTERS}")
+        return tuple(parsed(text, kinds, name) for text in found)
+
     def given(self, name: str) -> bool:
         """Return whether a parameter is there, be it empty."""
         return any(key == name for key, _ in self._pairs)
@@ -122,4 +131,4 @@ def language_tag(text: str, name: str) -> str:
     return text
 
 
-__all__ = ["LOCALE", "LONGEST_ID", "MOST_EXCLUDED", "Params"]
+__all__ = ["LOCALE", "LONGEST_ID", "MOST_EXCLUDED", "MOST_FILTERS", "Params"]

@@ -14,6 +14,7 @@ from nearline.pipeline.ordering import fusion_parts
 from nearline.pipeline.pipeline import Pipeline
 from nearline.pipeline.run import Run
 from nearline.pipeline.tracing import Tracer
+from nearline.rerank.rule_effects import MEMO
 from nearline.schema.candidates import F32
 from nearline.schema.components import Source, UserState
 from nearline.schema.event import Record
@@ -165,6 +166,7 @@ class Recommender:
         trace: dict[str, Any] = dict(run.trace)
         trace["filters"] = {name: [ids[slot] for slot in gone.tolist()] for name, gone in run.trace.get("filters", {}).items()}
         trace["candidates"] = 0 if run.candidates is None else len(run.candidates)
+        trace["rules"] = {} if run.user is None else run.user.memo.get(MEMO, {})
         trace["milliseconds"] = {stage: round(seconds * 1e3, 3) for stage, seconds in run.times.items()}
         if isinstance(run.watch, Tracer):
             left = {snapshot.step: len(snapshot.items) for snapshot in run.watch.snapshots}

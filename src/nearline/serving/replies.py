@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from nearline.schema.item import Item
+from nearline.schema.rules import Rule
 from nearline.schema.served import ServedItem
 from nearline.serving.bodies import Rejection
 from nearline.stores.recent import RecentUser
@@ -59,6 +60,34 @@ class Trending(msgspec.Struct, frozen=True):
     """What trends, best first."""
 
     items: Sequence[ServedItem]
+
+
+class RuleTaken(msgspec.Struct, frozen=True):
+    """The rule as it is set now; `offset` is its place in `item_events`."""
+
+    rule: Rule
+    offset: int
+
+
+class RuleShown(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A rule as it stands.
+
+    Attributes:
+        origin: "application" or "declared" (over HTTP); a declared one goes before the application's of its name.
+        state: "in_force", "waiting" for its start, "over", or "refused": the application has changed since it was set.
+        problem: why it is refused.
+    """
+
+    rule: Rule
+    origin: str
+    state: str
+    problem: str = ""
+
+
+class RulesShown(msgspec.Struct, frozen=True):
+    """Every rule, the highest priority first."""
+
+    rules: list[RuleShown]
 
 
 class UserErased(msgspec.Struct, frozen=True):

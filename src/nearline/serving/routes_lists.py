@@ -25,6 +25,7 @@ RECOMMENDATIONS = frozenset(
         "page_size",
         "num_results",
         "exclude",
+        "filter",
         "item_id",
         "device",
         "locale",
@@ -49,6 +50,7 @@ class ListRoutes:
     def __init__(self, engine: EnginePort) -> None:
         self._engine = engine
         self._measuring = engine.settings.evaluation.mode
+        self._kinds = engine.app.condition_kinds
 
     def table(self) -> Table:
         """Return the handlers."""
@@ -137,6 +139,7 @@ class ListRoutes:
             page_size=size,
             item_id=params.text(item),
             exclude=params.ids("exclude"),
+            filters=params.conditions("filter", self._kinds),
             cart=params.ids("cart"),
             location=params.text("location"),
             device=params.choice("device", DEVICES, ""),

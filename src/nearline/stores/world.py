@@ -15,8 +15,10 @@ from nearline.schema.declared import Declared
 from nearline.schema.event import Events, Record
 from nearline.schema.item import Item
 from nearline.schema.kinds import ERASED
+from nearline.schema.rules import Rule
 from nearline.stores.attribute_index import AttributeIndex
 from nearline.stores.catalog import Catalog, replay_catalog
+from nearline.stores.rulebook import Rulebook
 from nearline.stores.showings import MemoryShowings
 from nearline.stores.state import MemoryState
 
@@ -26,12 +28,16 @@ class OnlineWorld:
 
     Args:
         kinds: attributes that conditions on items may name.
+        rules: those of the application.
     """
 
-    def __init__(self, state: MemoryState, catalog: Catalog, kinds: Mapping[str, Kind] = ITEM_KINDS) -> None:
+    def __init__(
+        self, state: MemoryState, catalog: Catalog, kinds: Mapping[str, Kind] = ITEM_KINDS, rules: Sequence[Rule] = ()
+    ) -> None:
         self.state, self.catalog, self.declared = state, catalog, Declared()
         self.showings = MemoryShowings()
         self.attributes = AttributeIndex(catalog, kinds)
+        self.rules = Rulebook(self.declared, self.attributes, catalog, rules)
 
     def apply(self, events: Events) -> None:
         """Fold events and make room for the items they brought; who is erased was shown nothing."""

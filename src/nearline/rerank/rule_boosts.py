@@ -1,0 +1,69 @@
+"""Declared boosts: scores multiplied or divided by the factors of rules."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nearline.rerank.rule_effects import lowest, note
+from nearline.schema.candidates import F32, I32, Candidates
+from nearline.schema.components import UserState, World
+from nearline.schema.kernel import f4, i4, i8, kernel, u8
+from nearline.schema.query import Query
+
+SUNK = np.float32(-1e29)
+"""Scores below it are no scores: such items stay last."""
+MOST = np.float32(1e9)
+"""Product of factors at most, and one over it at least."""
+
+
+@kernel(i4[::1], f4[::1], u8[:, ::1], u8[::1], f4[::1], f4[::1], i8[::1])
+def _adjust(
+    items: I32,
+    scores: F32,
+    bits: NDArray[np.uint64],
+    rules: NDArray[np.uint64],
+    factors: F32,
+    out: F32,
+    hits: NDArray[np.int64],
+) -> None:
+    for i in range(len(items)):
+        out[i] = scores[i]
+        if items[i] >= len(bits) or scores[i] < SUNK:
+            continue
+        factor = np.float32(1.0)
+        for w in range(len(rules)):
+            own = bits[items[i], w] & rules[w]
+            while own:
+                place = 64 * w + lowest(own)
+                factor = min(MOST, max(np.float32(1.0) / MOST, factor * factors[place]))
+                hits[place] += 1
+                own &= own - np.uint64(1)
+        # A negative score is raised by what makes it smaller in size.
+        out[i] = scores[i] * factor if scores[i] >= 0 else scores[i] / factor
+
+
+class RuleBoosts:
+    """Multiplies or divides the scores of items as declared rules say; several factors multiply."""
+
+    name = "rule_boosts"
+    always = True
+
+    def bind(self, world: World) -> None:
+        """Read this world's rules."""
+        self._world = world
+
+    def wanted(self, query: Query, user: UserState) -> bool:
+        """Return whether a rule in force boosts or buries anything."""
+        force = self._world.rules.in_force(query, user.slot >= 0)
+        return force is not None and force.adjust is not None
+
+    def adjust(self, query: Query, user: UserState, candidates: Candidates, scores: F32) -> F32:
+        """Return the new scores, `[n] float32`."""
+        force = self._world.rules.in_force(query, user.slot >= 0)
+        if force is None or force.adjust is None:
+            return scores
+        out, hits = np.empty(len(scores), np.float32), np.zeros(64 * len(force.adjust), np.int64)
+        _adjust(candidates.items, np.ascontiguousarray(scores), force.bits, force.adjust, force.factors, out, hits)
+        note(user, force, hits)
+        return out
