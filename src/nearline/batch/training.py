@@ -33,8 +33,6 @@ from nearline.stores.releases import Gate, Manifest, Release
 from nearline.stores.world import OnlineWorld
 
 Say = Callable[[str], None]
-ENOUGH = 200
-"""Lists with an outcome from which impressions teach instead of sampled events."""
 JUDGED = 1500
 LEAST_CASES = 50
 """Organic events from which the release in service is compared with."""
@@ -132,13 +130,15 @@ def _teach(
 ) -> tuple[Examples, str]:
     settings, kinds = tenant.settings.train, tenant.kinds
     lessons = _logged_lessons(tenant, log, times, events)
-    taught_by = f"{len(lessons)} logged impressions"
-    if sum(1 for lesson in lessons if lesson.outcomes.any()) < ENOUGH:
-        lessons = sampled_lessons(cleaned, kinds, times.fitted, times.taught, settings.examples, settings.seed)
-        taught_by = f"{len(lessons)} sampled later events"
     if len(lessons) > settings.examples:
         chosen = np.random.default_rng(settings.seed).choice(len(lessons), settings.examples, replace=False)
         lessons = [lessons[place] for place in np.sort(chosen).tolist()]
+    taught_by = [f"{len(lessons)} logged impressions"] if lessons else []
+    # A few impressions alone teach less than they make forget: sampled later events fill up what they leave.
+    if (wanted := settings.examples - len(lessons)) > 0:
+        sampled = sampled_lessons(cleaned, kinds, times.fitted, times.taught, wanted, settings.seed)
+        taught_by.append(f"{len(sampled)} sampled later events")
+        lessons += sampled
     lessons = [_relabel(lesson, place) for place, lesson in enumerate(lessons)]
     teacher = Teacher(fitted, tenant.app.outcomes, settings.seed)
     upto = events[events["ts"] <= times.taught]
@@ -146,7 +146,7 @@ def _teach(
         teacher.take(lessons[moment.label])
         if done % 5_000 == 4_999:
             say(f"  {done + 1:,} of {len(lessons):,} lists read")
-    return teacher.examples(), taught_by
+    return teacher.examples(), " and ".join(taught_by)
 
 
 def _logged_lessons(tenant: Tenant, log: Log, times: TimeSplit, events: Events) -> list[Lesson]:
