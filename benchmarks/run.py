@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from benchmarks import freshness, ingest, movielens, profile_list, replay, serving, similar
+from benchmarks import freshness, ingest, movielens, profile_list, replay, rules, serving, similar
 from benchmarks.table import Row, machine, markdown, say
 from benchmarks.world import arguments, make
 
@@ -21,6 +21,7 @@ def main() -> None:
     events = ingest.FULL if o.full else ingest.SHORT
     programs: dict[str, Callable[[], list[Row]]] = {
         "profile_list": partial(profile_list.run, o.folder),
+        "rules": partial(rules.run, o.folder),
         "serving": partial(serving.run, o.folder, o.repeats, o.seconds),
         "similar": partial(similar.run, o.folder, o.repeats, o.seconds),
         "freshness": partial(freshness.run, o.folder, o.repeats, o.seconds),
