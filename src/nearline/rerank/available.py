@@ -36,6 +36,10 @@ class ExcludedFilter:
         """Read this world's item index."""
         self._world = world
 
+    def wanted(self, query: Query, user: UserState) -> bool:
+        """Return whether the request excludes anything."""
+        return bool(query.item_id or query.exclude or query.cart)
+
     def keep(self, query: Query, user: UserState, candidates: Candidates) -> NDArray[np.bool_]:
         """Return which candidates are not excluded, `[n] bool`."""
         names = (*query.exclude, *query.cart)

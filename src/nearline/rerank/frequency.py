@@ -75,6 +75,10 @@ class FrequencyFilter:
         """Read what this world's visitors were shown."""
         self._world = world
 
+    def wanted(self, query: Query, user: UserState) -> bool:
+        """Return whether this visitor was shown anything."""
+        return self.most > 0 and query.surface not in MESSAGES and self._world.showings.of(query.visitor) is not None
+
     def keep(self, query: Query, user: UserState, candidates: Candidates) -> NDArray[np.bool_]:
         """Return which candidates were not shown too often, `[n] bool`."""
         keep = np.ones(len(candidates), np.bool_)
@@ -107,6 +111,10 @@ class SentFilter:
     def bind(self, world: World) -> None:
         """Read what this world's visitors were sent."""
         self._world = world
+
+    def wanted(self, query: Query, user: UserState) -> bool:
+        """Return whether this is a message."""
+        return query.surface in MESSAGES and self.days > 0
 
     def keep(self, query: Query, user: UserState, candidates: Candidates) -> NDArray[np.bool_]:
         """Return which candidates were not sent of late, `[n] bool`."""

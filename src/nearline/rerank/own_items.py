@@ -20,6 +20,10 @@ class OwnItemsFilter:
         """Read this world's catalogue."""
         self._world = world
 
+    def wanted(self, query: Query, user: UserState) -> bool:
+        """Return whether any item has an owner."""
+        return "owner" in self._world.item_fields
+
     def keep(self, query: Query, user: UserState, candidates: Candidates) -> NDArray[np.bool_]:
         """Return which candidates are another's, `[n] bool`."""
         if "owner" not in self._world.item_fields:

@@ -30,6 +30,10 @@ class PriceLimitsFilter:
         """Read this world's prices."""
         self._world = world
 
+    def wanted(self, query: Query, user: UserState) -> bool:
+        """Return whether there are limits."""
+        return self.least > 0 or self.most > 0
+
     def keep(self, query: Query, user: UserState, candidates: Candidates) -> NDArray[np.bool_]:
         """Return which candidates are within the limits, `[n] bool`."""
         if self.least <= 0 and self.most <= 0:

@@ -27,6 +27,10 @@ class RegionFilter:
         self._world = world
         self._fine: dict[str, NDArray[np.bool_]] = {}
 
+    def wanted(self, query: Query, user: UserState) -> bool:
+        """Return whether any item has regions."""
+        return "regions" in self._world.item_fields
+
     def keep(self, query: Query, user: UserState, candidates: Candidates) -> NDArray[np.bool_]:
         """Return which candidates are offered at the location, `[n] bool`."""
         world = self._world

@@ -28,6 +28,10 @@ class WindowFilter:
         """Read this world's catalogue."""
         self._world = world
 
+    def wanted(self, query: Query, user: UserState) -> bool:
+        """Return whether any item has a window."""
+        return "window" in self._world.item_fields
+
     def keep(self, query: Query, user: UserState, candidates: Candidates) -> NDArray[np.bool_]:
         """Return which candidates are offered now, `[n] bool`."""
         keep = np.ones(len(candidates), np.bool_)

@@ -18,6 +18,8 @@ from nearline.sources.tally import first, room_for, scratch, take, tally
 
 DEPTH = 100
 """Items kept per category or brand: the most popular."""
+WARM = 20
+"""Touched items beyond which other sources know better what the visitor likes."""
 U32 = NDArray[np.uint32]
 
 
@@ -87,6 +89,11 @@ class AffinitySource:
         made = self._made
         if made is None or made[1] != self._world.catalog_version or abs(now - made[0]) >= self.refresh:
             self._made = self._index(now)
+
+    def wanted(self, query: Query, user: UserState) -> bool:
+        """Return whether the visitor's items are too few to go by alone."""
+        history = user.rows.get("history")
+        return history is None or history["count"][0] <= WARM
 
     def fetch(self, query: Query, user: UserState, limit: int) -> Retrieved:
         """Return the heads of his categories and brands; nothing for who prefers none."""
