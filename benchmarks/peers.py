@@ -20,6 +20,7 @@ from implicit.nearest_neighbours import BM25Recommender
 from numpy.typing import NDArray
 
 from benchmarks.table import machine, say
+from nearline.batch.dataset import named
 from nearline.batch.importers import load_dataset
 from nearline.batch.metrics import Summary, evaluate_lists
 from nearline.batch.protocols import Case, Split
@@ -196,7 +197,7 @@ def main() -> None:
     parser.add_argument("--frozen", action="store_true", help="C: stream nothing in after the split")
     parser.add_argument("--repeats", action="store_true", help="what a user had may be listed again")
     o = parser.parse_args()
-    dataset = load_dataset(o.data)
+    dataset = named(load_dataset(o.data))
     split = PROTOCOLS[o.protocol](dataset, o.holdout)
     ranked = [item.item_id for item in dataset.items]
     if o.protocol == "B":
