@@ -217,7 +217,9 @@ def tell(found: Walk, base_url: str, out: Console) -> None:
     out.print("\n[bold]The same by hand:[/]")
     for line in by_hand(found.user_id, found.clicked.item_id, base_url):
         out.print(f"  {line}", markup=False, soft_wrap=True)
-    out.print(f"In a browser: {base_url}/ shows lists, reasons, how a click travels; {base_url}/docs all endpoints", soft_wrap=True)
+    out.print(
+        f"In a browser: {base_url}/ shows lists, reasons, how a click travels; {base_url}/docs all endpoints", soft_wrap=True
+    )
 
 
 def compare(before: Sequence[Place], after: Sequence[Place], width: int = 80) -> Table:
