@@ -22,7 +22,7 @@ from nearline.serving.user_view import user_view
 from nearline.stores.history import iter_records
 from nearline.stream.local import LocalStream
 
-FULL = os.environ.get("NEARLINE_FULL") == "1"
+FULL = os.environ.get("FULL_TESTS") == "1"
 KILLS = 50 if FULL else 6
 USERS, ITEMS, BATCH, CLIENTS = 40, 60, 15, 3
 
