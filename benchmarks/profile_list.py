@@ -20,7 +20,8 @@ from benchmarks.table import Row, machine, percentile, say
 from benchmarks.world import arguments, make
 from nearline.app.binding import build_pipeline
 from nearline.app.tenant import Tenant
-from nearline.pipeline.pipeline import Pipeline, Step
+from nearline.pipeline.pipeline import Pipeline
+from nearline.pipeline.steps import Step
 from nearline.schema.ids import visitor_key
 from nearline.schema.query import Query
 from nearline.serving.recommender import Recommender

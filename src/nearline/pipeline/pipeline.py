@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -13,21 +12,20 @@ from nearline.pipeline.blend import Blend
 from nearline.pipeline.breaker import Breakers
 from nearline.pipeline.budget import STAGES, Limits
 from nearline.pipeline.feature_set import FeatureSet
-from nearline.pipeline.item_block import ItemBlock
+from nearline.pipeline.item_steps import item_steps
 from nearline.pipeline.merge import merge
 from nearline.pipeline.ordering import combined, fused, head, ordered
 from nearline.pipeline.quotas import BySurface, Quota, quotas
 from nearline.pipeline.run import Run, Scored
 from nearline.pipeline.shelving import dealt, groups
+from nearline.pipeline.steps import Step, has_candidates, is_scored, is_short, sometimes, unranked, wants_rows, wants_rules
 from nearline.schema.candidates import F32, NOTHING, Arranged, Ranked, Retrieved
-from nearline.schema.clock import MINUTE
 from nearline.schema.components import (
     Adjustment,
     Arrangement,
     Feature,
     Filter,
     ItemFeature,
-    Occasional,
     Ranker,
     ReadContext,
     Renewing,
@@ -41,21 +39,6 @@ from nearline.schema.query import Query
 
 HEAD = 200
 """Ranked candidates that rules get to see, at least."""
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One component's turn. A core step can't be skipped; `wanted` says whether there is anything to do.
-
-    A spare step is what its stage degrades to when it is late.
-    """
-
-    stage: str
-    name: str
-    act: Callable[[Run], None]
-    core: bool = False
-    wanted: Callable[[Run], bool] | None = None
-    spare: bool = False
 
 
 class HydratingWorld(World, Protocol):
@@ -122,36 +105,36 @@ class Pipeline:
         """Return what comes after retrieval."""
         steps = [Step("merge", "merge", self._merge, core=True)]
         for rule in self.filters:
-            steps.append(Step("merge", f"filter:{rule.name}", self._filter(rule), wanted=_sometimes(rule, _has_candidates)))
+            steps.append(Step("merge", f"filter:{rule.name}", self._filter(rule), wanted=sometimes(rule, has_candidates)))
         steps.append(Step("merge", "sift", self._sift, core=True))
         if self.ranker is not None:
-            steps.append(Step("features", "cut", self._cut, core=True, wanted=_has_candidates))
+            steps.append(Step("features", "cut", self._cut, core=True, wanted=has_candidates))
             for feature, rows in self.features:
                 if not isinstance(feature, ItemFeature):
                     act = self._feature(feature, rows)
-                    steps.append(Step("features", f"feature:{feature.name}", act, wanted=_has_candidates))
-            steps += self._item_steps()
-            steps.append(Step("ranking", "ranker", self._rank(self.ranker, "ranker"), wanted=_unranked))
+                    steps.append(Step("features", f"feature:{feature.name}", act, wanted=has_candidates))
+            steps += item_steps(self.world, self.features)
+            steps.append(Step("ranking", "ranker", self._rank(self.ranker, "ranker"), wanted=unranked))
         if self.light is not None:
             act = self._rank(self.light, "light_ranker")
-            steps.append(Step("ranking", "light_ranker", act, wanted=_unranked, spare=True))
-        steps.append(Step("rules", "fuse", self._fuse, core=True, wanted=_unranked))
+            steps.append(Step("ranking", "light_ranker", act, wanted=unranked, spare=True))
+        steps.append(Step("rules", "fuse", self._fuse, core=True, wanted=unranked))
         for adjustment in self.adjustments:
             act = self._adjust(adjustment)
-            steps.append(Step("rules", f"rule:{adjustment.name}", act, wanted=_sometimes(adjustment, _is_scored)))
-        steps.append(Step("rules", "order", self._order, core=True, wanted=_has_candidates))
+            steps.append(Step("rules", f"rule:{adjustment.name}", act, wanted=sometimes(adjustment, is_scored)))
+        steps.append(Step("rules", "order", self._order, core=True, wanted=has_candidates))
         for arrangement in self.arrangements:
-            name, wanted = f"rule:{arrangement.name}", _sometimes(arrangement, _wants_rules)
+            name, wanted = f"rule:{arrangement.name}", sometimes(arrangement, wants_rules)
             if isinstance(arrangement, Reserving):
                 steps.append(Step("rules", name, self._reserve(arrangement), wanted=wanted))
             steps.append(Step("rules", name, self._arrange(arrangement), wanted=wanted))
-        steps.append(Step("rules", "rows", self._shelve, core=True, wanted=_wants_rows))
+        steps.append(Step("rules", "rows", self._shelve, core=True, wanted=wants_rows))
         return steps
 
     def _ask(self, quota: Quota) -> Step:
         act = self._fetch(quota.place, quota.most)
         source = self.sources[quota.place]
-        wanted = _sometimes(source, _is_short if quota.fills else None)
+        wanted = sometimes(source, is_short if quota.fills else None)
         return Step("candidates", f"source:{source.name}", act, wanted=wanted)
 
     def reach(self, sources: set[str]) -> str:
@@ -284,42 +267,6 @@ class Pipeline:
                 raise
 
         return act
-
-    def _item_steps(self) -> list[Step]:
-        """Return the steps of the item block: gather, read anew what is stale (each item feature its own step), publish."""
-        begin = self.features.items_from
-        items = [(feature, rows) for feature, rows in self.features if isinstance(feature, ItemFeature)]
-        if not items:
-            return []
-        block = ItemBlock(self.world, len(self.features) - begin)
-        names = frozenset(f"feature:{feature.name}" for feature, _ in items)
-
-        def gather(run: Run) -> None:
-            assert run.candidates is not None
-            assert run.matrix is not None
-            run.refresh = block.gather(run.candidates.items, run.query.now // MINUTE * MINUTE, run.matrix[begin:])
-
-        def read(feature: ItemFeature, rows: slice) -> Callable[[Run], None]:
-            def act(run: Run) -> None:
-                assert run.refresh is not None
-                out = run.refresh.columns[rows.start - begin : rows.stop - begin]
-                try:
-                    feature.read_items(self.world.rows, self.world.columns, run.refresh.slots, run.refresh.now, out)
-                except Exception:
-                    out[:] = np.nan
-                    raise
-
-            return act
-
-        def publish(run: Run) -> None:
-            assert run.refresh is not None
-            assert run.matrix is not None
-            block.publish(run.refresh, run.matrix[begin:], keep=names.isdisjoint(run.missing))
-
-        steps = [Step("features", "gather", gather, core=True, wanted=_has_candidates)]
-        for feature, rows in items:
-            steps.append(Step("features", f"feature:{feature.name}", read(feature, rows), wanted=_has_stale))
-        return [*steps, Step("features", "publish", publish, core=True, wanted=_has_stale)]
 
     def _rank(self, ranker: Ranker, served_from: str) -> Callable[[Run], None]:
         def act(run: Run) -> None:
@@ -459,54 +406,3 @@ def _checked(found: Retrieved, quota: int) -> Retrieved:
     if len(items) > quota:
         found = Retrieved(found.items[:quota], found.scores[:quota], found.because[:quota])
     return found
-
-
-def _is_short(run: Run) -> bool:
-    """Return whether the sources so far found too few different items for a page."""
-    query = run.query
-    # What the request itself rules out does not fill a page.
-    needed = query.page_size + run.slack + len(query.exclude) + len(query.cart) + 1
-    found = [retrieved.items for retrieved in run.retrieved.values()]
-    total = sum(len(items) for items in found)
-    return total < needed or (total < 4 * needed and len(np.unique(np.concatenate(found))) < needed)
-
-
-def _sometimes(component: object, wanted: Callable[[Run], bool] | None) -> Callable[[Run], bool] | None:
-    """Return when a component is asked: where it says so itself, only then."""
-    if not isinstance(component, Occasional):
-        return wanted
-
-    def asked(run: Run) -> bool:
-        if wanted is not None and not wanted(run):
-            return False
-        assert run.user is not None
-        try:
-            return component.wanted(run.query, run.user)
-        except Exception:
-            return True  # its turn then says what is wrong, and costs it alone
-
-    return asked
-
-
-def _has_candidates(run: Run) -> bool:
-    return run.candidates is not None and len(run.candidates) > 0
-
-
-def _has_stale(run: Run) -> bool:
-    return run.refresh is not None
-
-
-def _unranked(run: Run) -> bool:
-    return run.scored is None and _has_candidates(run)
-
-
-def _is_scored(run: Run) -> bool:
-    return run.scored is not None and run.query.rules
-
-
-def _wants_rules(run: Run) -> bool:
-    return run.ranked is not None and run.query.rules and run.query.rows is None and len(run.ranked.scores) > 0
-
-
-def _wants_rows(run: Run) -> bool:
-    return run.query.rows is not None and run.ranked is not None
