@@ -42,9 +42,7 @@ class ExcludedFilter:
 
     def keep(self, query: Query, user: UserState, candidates: Candidates) -> NDArray[np.bool_]:
         """Return which candidates are not excluded, `[n] bool`."""
-        names = (*query.exclude, *query.cart)
-        if query.item_id:
-            names += (query.item_id,)
-        if not names:
+        if not self.wanted(query, user):
             return np.ones(len(candidates), np.bool_)
+        names = (*query.exclude, *query.cart, *([query.item_id] if query.item_id else ()))
         return ~np.isin(candidates.items, self._world.item_slots(keys(names)))

@@ -12,6 +12,7 @@ from nearline.schema.clock import DAY, SECOND
 from nearline.schema.components import UserState, World
 from nearline.schema.kernel import b1, i4, i8, kernel, u4, u8
 from nearline.schema.query import MESSAGES, Query
+from nearline.schema.showings import Shown
 
 _NO_KEYS, _NO_TIMES = np.empty(0, np.uint64), np.empty(0, np.uint32)
 
@@ -77,13 +78,12 @@ class FrequencyFilter:
 
     def wanted(self, query: Query, user: UserState) -> bool:
         """Return whether this visitor was shown anything."""
-        return self.most > 0 and query.surface not in MESSAGES and self._world.showings.of(query.visitor) is not None
+        return self._shown(query) is not None
 
     def keep(self, query: Query, user: UserState, candidates: Candidates) -> NDArray[np.bool_]:
         """Return which candidates were not shown too often, `[n] bool`."""
         keep = np.ones(len(candidates), np.bool_)
-        shown = self._world.showings.of(query.visitor) if self.most > 0 and query.surface not in MESSAGES else None
-        if shown is None:
+        if (shown := self._shown(query)) is None:
             return keep
         history = user.rows.get("history")
         touched, seconds = (_NO_KEYS, _NO_TIMES) if history is None else (history["items"][0], history["seconds"][0])
@@ -92,6 +92,9 @@ class FrequencyFilter:
         if n and _drop(candidates.items, self._world.item_slots(out[:n]), keep) < query.page_size:
             keep[:] = True
         return keep
+
+    def _shown(self, query: Query) -> Shown | None:
+        return self._world.showings.of(query.visitor) if self.most > 0 and query.surface not in MESSAGES else None
 
 
 class SentFilter:
@@ -119,7 +122,7 @@ class SentFilter:
     def keep(self, query: Query, user: UserState, candidates: Candidates) -> NDArray[np.bool_]:
         """Return which candidates were not sent of late, `[n] bool`."""
         keep = np.ones(len(candidates), np.bool_)
-        sent = self._world.showings.sent(query.visitor) if query.surface in MESSAGES and self.days > 0 else None
+        sent = self._world.showings.sent(query.visitor) if self.wanted(query, user) else None
         if sent is not None:
             since = query.now // SECOND - self.days * DAY // SECOND
             recent = sent.keys[(sent.keys != 0) & (sent.last > since)]

@@ -27,6 +27,6 @@ class MatchingFilter:
 
     def keep(self, query: Query, user: UserState, candidates: Candidates) -> NDArray[np.bool_]:
         """Return which candidates meet the conditions, `[n] bool`."""
-        if not query.filters:
+        if not self.wanted(query, user):
             return np.ones(len(candidates), np.bool_)
         return self._world.attributes.kept(query.filters, query.now, candidates.items)

@@ -26,7 +26,7 @@ class OwnItemsFilter:
 
     def keep(self, query: Query, user: UserState, candidates: Candidates) -> NDArray[np.bool_]:
         """Return which candidates are another's, `[n] bool`."""
-        if "owner" not in self._world.item_fields:
+        if not self.wanted(query, user):
             return np.ones(len(candidates), np.bool_)
         keep: NDArray[np.bool_] = self._world.columns.owner.take(candidates.items) != np.uint64(query.visitor)
         return keep

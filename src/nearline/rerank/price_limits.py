@@ -36,7 +36,7 @@ class PriceLimitsFilter:
 
     def keep(self, query: Query, user: UserState, candidates: Candidates) -> NDArray[np.bool_]:
         """Return which candidates are within the limits, `[n] bool`."""
-        if self.least <= 0 and self.most <= 0:
+        if not self.wanted(query, user):
             return np.ones(len(candidates), np.bool_)
         price = self._world.columns.price.take(candidates.items)
         # Written so that NaN, no price, is outside of nothing.

@@ -34,7 +34,7 @@ class RegionFilter:
     def keep(self, query: Query, user: UserState, candidates: Candidates) -> NDArray[np.bool_]:
         """Return which candidates are offered at the location, `[n] bool`."""
         world = self._world
-        if "regions" not in world.item_fields:
+        if not self.wanted(query, user):
             return np.ones(len(candidates), np.bool_)
         own = world.columns.regions.take(candidates.items)
         fine = self._fine.get(query.location)

@@ -35,7 +35,7 @@ class WindowFilter:
     def keep(self, query: Query, user: UserState, candidates: Candidates) -> NDArray[np.bool_]:
         """Return which candidates are offered now, `[n] bool`."""
         keep = np.ones(len(candidates), np.bool_)
-        if "window" in self._world.item_fields:
+        if self.wanted(query, user):
             columns = self._world.columns
             _open(candidates.items, columns.begins, columns.ends, query.now, keep)
         return keep
