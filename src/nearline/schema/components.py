@@ -326,7 +326,7 @@ class Source(Protocol):
     the item that led there. It may name the `surfaces` where it is asked, by default all; with `fills = True` it is asked on
     the others too, where the rest found fewer items than a page has. Its `family` (see `pipeline.blend`) says how much it
     counts where no ranker orders the candidates: collaborative, content (where it says none), personal, preferences, segment,
-    editorial, popularity or rules.
+    editorial, popularity or rules. With a method `says(slot) -> str` it has own words for an item, "" for the template's.
     """
 
     name: str

@@ -22,7 +22,6 @@ from nearline.schema.query import Query
 from nearline.schema.served import IMPRESSION, Explanation, Impression, Served, ServedItem
 from nearline.serving.fallback import Fallback
 from nearline.serving.wording import Saying, Wording, roles_of
-from nearline.sources.editorial import EditorialSource
 from nearline.stores.world import OnlineWorld
 
 _encode = msgspec.json.Encoder().encode
@@ -157,8 +156,9 @@ class Recommender:
             led[slot] = roles.get(key, 0), catalog.ids[slot], self.title(slot)
         reasons = [words.explain(source, *led.get(slot, led[-1])) for source, slot in zip(sources, because, strict=True)]
         for place, source in enumerate(sources):
-            if isinstance(source, EditorialSource) and (title := source.says(slots[place])):
-                reasons[place] = Explanation(source.reason, title)
+            says = getattr(source, "says", None)
+            if says is not None and (own := says(slots[place])):
+                reasons[place] = Explanation(source.reason, own)
         return reasons
 
     def _trace(self, run: Run, pipeline: Pipeline, slots: Sequence[int]) -> dict[str, Any]:
