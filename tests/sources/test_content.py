@@ -7,12 +7,12 @@ import pytest
 from test_source_contract import ITEMS, NOW, made
 
 from nearline.schema.item import Item
-from nearline.sources import content
+from nearline.sources import indexing
 from nearline.sources.content import ContentSource
 
 
 def test_an_item_added_while_serving_is_soon_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(content, "PAUSE", 0.0)
+    monkeypatch.setattr(indexing, "PAUSE", 0.0)
     source, world = made(ContentSource)
     source.bind(world, {})
     asked = world.item_slots(np.array([world.columns.key[3]], np.uint64))

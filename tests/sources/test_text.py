@@ -9,7 +9,7 @@ from test_source_contract import NOW, touched
 from nearline.schema.ids import key
 from nearline.schema.item import Item
 from nearline.schema.query import Query
-from nearline.sources import text
+from nearline.sources import indexing
 from nearline.sources.text import TextSource
 from nearline.stores.catalog import Catalog
 from nearline.stores.state import MemoryState
@@ -25,7 +25,7 @@ TITLES = {
 
 
 def test_what_shares_words_then_parts_of_words_and_a_new_item_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(text, "PAUSE", 0.0)
+    monkeypatch.setattr(indexing, "PAUSE", 0.0)
     source = TextSource()
     state = MemoryState(source.folds)
     world = OnlineWorld(state, Catalog(state))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import ClassVar
 
 import numpy as np
@@ -11,61 +10,48 @@ from numpy.typing import NDArray
 from nearline.features.history import HistoryFold
 from nearline.features.totals import ItemTotalsFold
 from nearline.schema.candidates import F32, I32, NOTHING, Retrieved
-from nearline.schema.components import Arrays, FitData, Fold, Stateful, UserState, World
+from nearline.schema.components import Fold, Stateful, UserState
 from nearline.schema.kernel import f4, i4, i8, kernel
 from nearline.schema.query import Query
 from nearline.sources.asked import asked_items
+from nearline.sources.indexing import Indexing
+from nearline.sources.profile import gather, posted
 from nearline.sources.tally import first, room_for, scratch, take, tally
 
 DEPTH = 200
 """Items kept per attribute value: the most touched ones, so that a common value costs no more than a rare one."""
 MOST = 256
 """Attribute values asked with at most."""
-PAUSE = 1.0
-"""Seconds between two indexings at least; more where one takes long."""
 
 
-@kernel(i4[::1], f4[::1], i8[::1], i4[::1], i8[::1], i4[::1], f4[::1], i4[::1], i4[::1], f4[::1], i4[::1])
+@kernel(i4[::1], f4[::1], i8[::1], i4[::1], f4[::1], i8[::1], i4[::1], i4[::1], i4[::1], f4[::1], i4[::1])
 def _ask(
     recent: I32,
     decay: F32,
     offsets: NDArray[np.int64],
     tokens: I32,
+    weights: F32,
     starts: NDArray[np.int64],
     postings: I32,
-    idf: F32,
     memory: I32,
     items: I32,
     scores: F32,
     because: I32,
 ) -> int:
     """Weigh the attributes of recent items, then write the items that share most, best first; return how many."""
-    weights, asked, newest = np.empty(MOST, np.float32), np.empty(MOST, np.int32), np.empty(MOST, np.int32)
-    n_tokens = 0
-    for j in range(len(recent)):
-        if recent[j] + 1 >= len(offsets):
-            continue
-        for p in range(offsets[recent[j]], offsets[recent[j] + 1]):
-            place = 0
-            while place < n_tokens and asked[place] != tokens[p]:
-                place += 1
-            if place == MOST:
-                continue
-            if place == n_tokens:
-                asked[place], newest[place], weights[place] = tokens[p], j, 0.0
-                n_tokens += 1
-            weights[place] += decay[j] * idf[tokens[p]]
+    profile, asked, newest = np.empty(MOST, np.float32), np.empty(MOST, np.int32), np.empty(MOST, np.int32)
+    n_tokens = gather(recent, decay, offsets, tokens, weights, asked, newest, profile)
     n = 0
     parts = np.empty(DEPTH, np.float32)
     for t in range(n_tokens):
         sharing = postings[starts[asked[t]] : starts[asked[t] + 1]]
-        parts[:] = weights[t]
+        parts[:] = profile[t]
         # The reason is the newest item with the attribute that counted most.
         n = tally(memory, n, sharing, parts, len(sharing), newest[t])
     return take(memory, n, recent, items, scores, because)
 
 
-class ContentSource:
+class ContentSource(Indexing):
     """Items with the attributes of the visitor's last items, rare attributes counting more (idf).
 
     Args:
@@ -86,39 +72,16 @@ class ContentSource:
         self.folds: tuple[Fold, ...] = (HistoryFold(), ItemTotalsFold())
         self._decay = (decay ** np.arange(ask)).astype(np.float32)
 
-    def fit(self, data: FitData) -> Arrays:
-        """Nothing is learned in batch."""
-        return {}
-
-    def bind(self, world: World, arrays: Arrays) -> None:
-        """Index this world's catalogue."""
-        self._world = world
-        self._index()
-
-    def renew(self, now: int) -> None:
-        """Index a changed catalogue, at most once in a while; the old index serves meanwhile."""
-        if self._world.catalog_version != self._version and time.monotonic() >= self._next:
-            self._index()
-
-    def _index(self) -> None:
-        began, version = time.monotonic(), self._world.catalog_version
+    def index(self) -> None:
+        """Turn the tokens of the catalogue's items round: which items have each."""
         names, offsets = self._world.item_tokens()
         values, tokens = np.unique(names, return_inverse=True)
         items = np.repeat(np.arange(len(offsets) - 1, dtype=np.int32), np.diff(offsets))
         touches = self._world.rows["item_totals"]["counts"][: len(offsets)].sum(axis=1)
-        order = np.lexsort((items, -touches[items], tokens))
-        counts = np.bincount(tokens, minlength=len(values))
-        starts = np.concatenate(([0], np.cumsum(counts)))
-        kept = np.arange(len(order)) - starts[tokens[order]] < DEPTH
+        kept, starts = posted(tokens, np.lexsort((items, -touches[items], tokens)), DEPTH)
         n = max(1, np.count_nonzero(np.diff(offsets)))
-        postings = items[order][kept]
-        starts = np.concatenate(([0], np.cumsum(np.minimum(counts, DEPTH)))).astype(np.int64)
-        idf = (np.log(n / np.maximum(1, counts)) + 0.1).astype(np.float32)
-        # One assignment: a reader in another thread sees the old index or the new one, whole.
-        self._made = offsets, tokens.astype(np.int32), starts, postings, idf
-        # Read before the catalogue was: what changed meanwhile is found the next time.
-        self._version = version
-        self._next = time.monotonic() + max(PAUSE, PAUSE * 20 * (time.monotonic() - began))
+        idf = (np.log(n / np.maximum(1, np.bincount(tokens, minlength=len(values)))) + 0.1).astype(np.float32)
+        self._made = offsets, tokens.astype(np.int32), idf[tokens], starts, items[kept]
 
     def fetch(self, query: Query, user: UserState, limit: int) -> Retrieved:
         """Return the items that share most with the last items, and with the page's item."""
@@ -126,22 +89,9 @@ class ContentSource:
 
     def like(self, recent: I32, limit: int) -> Retrieved:
         """Return the items that share most with given items (slots, newest first)."""
-        offsets, tokens, starts, postings, idf = self._made
-        if len(recent) == 0 or len(postings) == 0:
+        if len(recent) == 0 or len(self._made[4]) == 0:
             return NOTHING
-        n = max(self._world.n_items, len(offsets))
+        n = max(self._world.n_items, len(self._made[0]))
         found = room_for(limit, n)
-        count = _ask(
-            recent,
-            self._decay,
-            offsets,
-            tokens,
-            starts,
-            postings,
-            idf,
-            scratch(n),
-            found.items,
-            found.scores,
-            found.because,
-        )
+        count = _ask(recent, self._decay, *self._made, scratch(n), found.items, found.scores, found.because)
         return first(found, count)

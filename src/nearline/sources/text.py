@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 import zlib
 from typing import ClassVar
 
@@ -12,10 +11,12 @@ from numpy.typing import NDArray
 
 from nearline.features.history import HistoryFold
 from nearline.schema.candidates import F32, I32, NOTHING, Retrieved
-from nearline.schema.components import Arrays, FitData, Fold, Stateful, UserState, World
+from nearline.schema.components import Fold, Stateful, UserState
 from nearline.schema.kernel import f4, i4, i8, kernel
 from nearline.schema.query import Query
 from nearline.sources.asked import asked_items
+from nearline.sources.indexing import Indexing
+from nearline.sources.profile import gather, posted
 from nearline.sources.tally import first, room_for, scratch, take, tally
 
 DEPTH = 200
@@ -26,8 +27,6 @@ LONGEST = 64
 """Tokens of an item at most, the first ones: a title, and how a description begins."""
 GRAM = 4
 """Letters of the parts of words; parts count half, so that "headphone" finds "headphones" and after these "headset"."""
-PAUSE = 1.0
-"""Seconds between two indexings at least; more where one takes long."""
 
 
 def tokens_of(text: str) -> dict[int, float]:
@@ -58,20 +57,7 @@ def _ask(
 ) -> int:
     """Add the recent items' vectors up, then write the items nearest to their sum, best first; return how many."""
     profile, asked, newest = np.empty(MOST, np.float32), np.empty(MOST, np.int32), np.empty(MOST, np.int32)
-    n_tokens = 0
-    for j in range(len(recent)):
-        if recent[j] + 1 >= len(offsets):
-            continue
-        for p in range(offsets[recent[j]], offsets[recent[j] + 1]):
-            place = 0
-            while place < n_tokens and asked[place] != tokens[p]:
-                place += 1
-            if place == MOST:
-                continue
-            if place == n_tokens:
-                asked[place], newest[place], profile[place] = tokens[p], j, 0.0
-                n_tokens += 1
-            profile[place] += decay[j] * weights[p]
+    n_tokens = gather(recent, decay, offsets, tokens, weights, asked, newest, profile)
     n = 0
     parts = np.empty(DEPTH, np.float32)
     for t in range(n_tokens):
@@ -82,7 +68,7 @@ def _ask(
     return take(memory, n, recent, items, scores, because)
 
 
-class TextSource:
+class TextSource(Indexing):
     """Items with titles and texts like those of the last items: hashed words and parts of words, tf-idf, cosine.
 
     No model and no download. Off by default: where categories and tags are kept well, content finds the same items for less.
@@ -104,24 +90,10 @@ class TextSource:
         self.state: tuple[Stateful, ...] = ()
         self.folds: tuple[Fold, ...] = (HistoryFold(),)
         self._decay = (decay ** np.arange(ask)).astype(np.float32)
-
-    def fit(self, data: FitData) -> Arrays:
-        """Nothing is learned in batch."""
-        return {}
-
-    def bind(self, world: World, arrays: Arrays) -> None:
-        """Index this world's catalogue."""
-        self._world = world
         self._read: dict[str, dict[int, float]] = {}
-        self._index()
 
-    def renew(self, now: int) -> None:
-        """Index a changed catalogue, at most once in a while; the old index serves meanwhile."""
-        if self._world.catalog_version != self._version and time.monotonic() >= self._next:
-            self._index()
-
-    def _index(self) -> None:
-        began, version = time.monotonic(), self._world.catalog_version
+    def index(self) -> None:
+        """Take the texts apart, weigh each token within its item, and turn that round."""
         texts = self._world.item_texts()
         # What was read before need not be taken apart again; what is gone is let go.
         read = {text: self._read.get(text) or tokens_of(text) for text in set(texts)}
@@ -137,13 +109,8 @@ class TextSource:
         weights *= np.log(max(1, np.count_nonzero(lengths)) / np.maximum(1, counts))[tokens] + 0.1
         norms = np.sqrt(np.bincount(items, weights.astype(np.float64) ** 2, len(held)))
         weights /= np.maximum(norms, 1e-9)[items].astype(np.float32)
-        order = np.lexsort((items, -weights, tokens))
-        kept = order[np.arange(size) - (np.cumsum(counts) - counts)[tokens[order]] < DEPTH]
-        starts = np.concatenate(([0], np.cumsum(np.minimum(counts, DEPTH)))).astype(np.int64)
-        # One assignment: a reader in another thread sees the old index or the new one, whole.
-        self._made = offsets, tokens.astype(np.int32), weights, starts, items[kept], weights[kept]
-        self._read, self._version = read, version
-        self._next = time.monotonic() + max(PAUSE, PAUSE * 20 * (time.monotonic() - began))
+        kept, starts = posted(tokens, np.lexsort((items, -weights, tokens)), DEPTH)
+        self._made, self._read = (offsets, tokens.astype(np.int32), weights, starts, items[kept], weights[kept]), read
 
     def fetch(self, query: Query, user: UserState, limit: int) -> Retrieved:
         """Return the items whose texts are nearest to those of the last items, or of the page's item."""
