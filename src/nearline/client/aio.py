@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from time import monotonic
 from types import TracebackType
 from typing import Any
@@ -13,8 +14,9 @@ import msgspec
 
 from nearline.client import http
 from nearline.client.errors import NearlineClientError, UnavailableError
-from nearline.client.http import BUSY, JSON, SENDING, Request, Retry
-from nearline.client.outbox import Outbox, OutboxOptions, OutboxStats, event_of
+from nearline.client.events import EventSender
+from nearline.client.http import BUSY, JSON, Request, Retry
+from nearline.client.outbox import Outbox, OutboxOptions
 from nearline.client.types import (
     EditorialList,
     EditorialLists,
@@ -27,7 +29,7 @@ from nearline.client.types import (
 )
 
 
-class AsyncClient:
+class AsyncClient(EventSender):
     """Talks to one server from one event loop; arguments and answers are those of `Client`.
 
     Close it, or use it in `async with`: no hook at the end of the program can send what waits, since the loop is gone then.
@@ -43,38 +45,11 @@ class AsyncClient:
         outbox: OutboxOptions | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
+        super().__init__(outbox)
         self._retry = retry or Retry()
         self._http = httpx.AsyncClient(**http.options(base_url, api_key, timeout), transport=transport)
         self._wake, self._stopped = asyncio.Event(), asyncio.Event()
         self._sender: asyncio.Task[None] | None = None
-        self._outbox = Outbox(outbox or OutboxOptions(), self._notify)
-        self._deadline = float("inf")
-
-    def event(
-        self,
-        event_type: str,
-        *,
-        user_id: str = "",
-        item_id: str = "",
-        session_id: str = "",
-        request_id: str = "",
-        page: str = "",
-        position: int | None = None,
-        device: str = "",
-        price: float | None = None,
-        rating: float | None = None,
-        dwell_ms: int | None = None,
-        timestamp: int | None = None,
-        event_id: str = "",
-        context: Mapping[str, Any] | None = None,
-        value: Mapping[str, Any] | None = None,
-    ) -> str | None:
-        """Put an event into the queue and return at once, without awaiting; called on the loop. See `Client.event`."""
-        where = {"request_id": request_id, "page": page, "position": position, "device": device}
-        what = {"price": price, "rating": rating, "dwell_ms": dwell_ms}
-        return self._outbox.put(
-            event_of(event_type, user_id, item_id, session_id, timestamp, event_id, context, value, where, what)
-        )  # fmt: skip
 
     async def recommend(
         self,
@@ -157,10 +132,6 @@ class AsyncClient:
             await asyncio.sleep(self._retry.wait(attempt, http.retry_after(response)))
         raise NearlineClientError("no tries: retry.tries must be 1 or more")
 
-    def stats(self) -> OutboxStats:
-        """Return what became of events so far."""
-        return self._outbox.stats()
-
     async def flush(self, timeout: float = 10.0) -> bool:
         """Send what waits now; return whether all of it left in time."""
         until = monotonic() + timeout
@@ -213,24 +184,17 @@ class AsyncClient:
         """Send a batch until it is taken, refused, or the client closes; return parts to send by themselves."""
         attempt, body = 0, Outbox.body(batch)
         while True:
-            asked = None
-            try:
+            response = None
+            # httpx says RuntimeError of a client that was closed meanwhile.
+            with suppress(httpx.HTTPError, RuntimeError):
                 response = await self._http.post("/v1/events", content=body, headers=JSON)
-            except (httpx.HTTPError, RuntimeError):  # httpx says RuntimeError of a client that was closed meanwhile
-                pass
-            else:
-                if response.status_code < 500 and response.status_code not in BUSY:
-                    return self._outbox.settle(batch, response.status_code, response.content)
-                asked = http.retry_after(response)
-            wait = SENDING.wait(attempt, asked)
-            if monotonic() + wait > self._deadline:
-                self._outbox.give_up(batch)
-                return []
+            settled = self._settled(batch, response, attempt)
+            if isinstance(settled, list):
+                return settled
             attempt += 1
-            self._outbox.retries += 1
             # Closing cuts a long wait short, once: from then on the deadline holds.
-            if await _wait(self._stopped, wait):
-                await asyncio.sleep(min(wait, 0.1))
+            if await _wait(self._stopped, settled):
+                await asyncio.sleep(min(settled, 0.1))
 
 
 async def _wait(event: asyncio.Event, seconds: float | None) -> bool:

@@ -6,7 +6,8 @@ import atexit
 import os
 import threading
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from time import monotonic, sleep
 from types import TracebackType
 from typing import Any
@@ -16,8 +17,9 @@ import msgspec
 
 from nearline.client import http
 from nearline.client.errors import NearlineClientError, UnavailableError
-from nearline.client.http import BUSY, JSON, SENDING, Request, Retry
-from nearline.client.outbox import Outbox, OutboxOptions, OutboxStats, event_of
+from nearline.client.events import EventSender
+from nearline.client.http import BUSY, JSON, Request, Retry
+from nearline.client.outbox import Outbox, OutboxOptions
 from nearline.client.types import (
     EditorialList,
     EditorialLists,
@@ -30,7 +32,7 @@ from nearline.client.types import (
 )
 
 
-class Client:
+class Client(EventSender):
     """Talks to one server; any number of threads may share it.
 
     Connections are kept and reused. Closing, or the end of the program, sends what waits. A forked child starts with an
@@ -55,14 +57,13 @@ class Client:
         outbox: OutboxOptions | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
+        super().__init__(outbox)
         self._retry = retry or Retry()
         self._options = {**http.options(base_url, api_key, timeout), "transport": transport}
         self._http = httpx.Client(**self._options)
         self._wake, self._stopped = threading.Event(), threading.Event()
         self._starting = threading.Lock()
         self._sender: threading.Thread | None = None
-        self._outbox = Outbox(outbox or OutboxOptions(), self._notify)
-        self._deadline = float("inf")
         me = weakref.ref(self)
 
         def at_exit() -> None:
@@ -77,44 +78,6 @@ class Client:
         atexit.register(at_exit)
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=in_child)
-
-    def event(
-        self,
-        event_type: str,
-        *,
-        user_id: str = "",
-        item_id: str = "",
-        session_id: str = "",
-        request_id: str = "",
-        page: str = "",
-        position: int | None = None,
-        device: str = "",
-        price: float | None = None,
-        rating: float | None = None,
-        dwell_ms: int | None = None,
-        timestamp: int | None = None,
-        event_id: str = "",
-        context: Mapping[str, Any] | None = None,
-        value: Mapping[str, Any] | None = None,
-    ) -> str | None:
-        """Put an event into the queue and return at once: its id, or None where it was dropped.
-
-        Sent again after a broken connection it still counts once, by its id.
-
-        Args:
-            event_type: as the application declares it.
-            user_id, session_id: who; an anonymous visitor has only a session.
-            item_id: about what.
-            request_id: of the list that the event answers.
-            timestamp: s or ms UTC; now where not given.
-            event_id: made where not given.
-            context, value: whatever else the event should carry.
-        """
-        where = {"request_id": request_id, "page": page, "position": position, "device": device}
-        what = {"price": price, "rating": rating, "dwell_ms": dwell_ms}
-        return self._outbox.put(
-            event_of(event_type, user_id, item_id, session_id, timestamp, event_id, context, value, where, what)
-        )  # fmt: skip
 
     def recommend(
         self,
@@ -203,10 +166,6 @@ class Client:
             sleep(self._retry.wait(attempt, http.retry_after(response)))
         raise NearlineClientError("no tries: retry.tries must be 1 or more")
 
-    def stats(self) -> OutboxStats:
-        """Return what became of events so far."""
-        return self._outbox.stats()
-
     def flush(self, timeout: float = 10.0) -> bool:
         """Send what waits now; return whether all of it left in time."""
         until = monotonic() + timeout
@@ -267,21 +226,14 @@ class Client:
         """Send a batch until it is taken, refused, or the client closes; return parts to send by themselves."""
         attempt, body = 0, Outbox.body(batch)
         while True:
-            asked = None
-            try:
+            response = None
+            # httpx says RuntimeError of a client that was closed meanwhile.
+            with suppress(httpx.HTTPError, RuntimeError):
                 response = self._http.post("/v1/events", content=body, headers=JSON)
-            except (httpx.HTTPError, RuntimeError):  # httpx says RuntimeError of a client that was closed meanwhile
-                pass
-            else:
-                if response.status_code not in BUSY and response.status_code < 500:
-                    return self._outbox.settle(batch, response.status_code, response.content)
-                asked = http.retry_after(response)
-            wait = SENDING.wait(attempt, asked)
-            if monotonic() + wait > self._deadline:
-                self._outbox.give_up(batch)
-                return []
+            settled = self._settled(batch, response, attempt)
+            if isinstance(settled, list):
+                return settled
             attempt += 1
-            self._outbox.retries += 1
             # Closing cuts a long wait short, once: from then on the deadline holds.
-            if self._stopped.wait(wait):
-                sleep(min(wait, 0.1))
+            if self._stopped.wait(settled):
+                sleep(min(settled, 0.1))
