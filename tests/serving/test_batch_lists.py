@@ -37,6 +37,19 @@ def test_each_gets_its_list_or_its_own_error(tmp_path: Path) -> None:
         lists = {each["index"]: each["list"] for each in answer["lists"]}
         assert all(len(each["items"]) == 3 for each in lists.values())
         assert not {item["item_id"] for item in lists[11]["items"]} & set(requests[11]["exclude"])
+        narrow = [
+            {"user_id": "u1", "filter": ["category:is:c2"]},
+            {"user_id": "u2", "filter": ["category:in:c1|c3", "item_id:not:i1"], "explain": True},
+            {"user_id": "u3", "filter": ["colour:is:red"]},
+        ]
+        filtered = await house.post(f"{BATCH}?log=false", narrow)
+        (_, two), (_, other) = ([each["index"], each["list"]["items"]] for each in filtered["lists"])
+        assert {item["metadata"]["category"] for item in two} == {"c2"}
+        assert {item["metadata"]["category"] for item in other} == {"c1", "c3"}
+        assert "i1" not in {item["item_id"] for item in other}
+        assert all(item["explanation"]["retrieval_shares"] for item in other)
+        assert not any("retrieval_shares" in item["explanation"] for item in two)
+        assert [(each["index"], each["field"]) for each in filtered["rejected"]] == [(2, "filter")]
         await house.post(f"{BATCH}?log=false", [{"user_id": "quiet"}])
         logged: list[Any] = []
         while len(logged) < len(lists):
@@ -92,6 +105,9 @@ def test_nobody_works_for_a_client_that_left() -> None:
         ({"user_id": "u", "locale": "!"}, "locale"),
         ({"user_id": "u", "exclude": ["a", None]}, "exclude[1]"),
         ({"user_id": "u", "after": "r"}, "after"),
+        ({"user_id": "u", "filter": ["price:at_most"]}, "filter"),
+        ({"user_id": "u", "filter": ["price:at_most:1"] * 21}, "filter"),
+        ({"user_id": "u", "filter": "price:at_most:1"}, "filter"),
     ],
 )
 def test_where_all_are_wrong_none_is_made(request_: dict[str, Any], field: str) -> None:

@@ -293,6 +293,7 @@ class Engine:
     async def recommend_later(self, query: Query) -> Served:
         """Return a list once no other request waits, one at a time; it can't be continued."""
         await self._login(query)
+        await self._prepare(query)
         async with self._later:
             patience = time.monotonic() + YIELDING
             await asyncio.sleep(0)

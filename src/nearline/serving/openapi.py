@@ -16,8 +16,9 @@ from nearline.schema.rules import MOST_FACTOR, MOST_PLACE, MOST_PRIORITY, Rule
 from nearline.schema.served import SERVED_FROM, Served, ServedPage
 from nearline.serving.bodies import LONGEST_ID, MOST
 from nearline.serving.onboarding import Onboarding
-from nearline.serving.openapi_routes import PAGE_TAG, ROUTES, Route
-from nearline.serving.params import LOCALE, MOST_EXCLUDED, MOST_FILTERS
+from nearline.serving.openapi_parts import FILTERS, PAGE_TAG, Route
+from nearline.serving.openapi_routes import ROUTES
+from nearline.serving.params import LOCALE, MOST_EXCLUDED
 from nearline.serving.plain_events import MOST_DWELL, MOST_POSITION, MOST_PRICE, MOST_RATING
 from nearline.serving.preview import RulePreview
 from nearline.serving.problems import ProblemBody
@@ -214,6 +215,7 @@ def _refine(schemas: Json, app: App) -> None:
     asked["device"] = {"type": "string", "enum": list(DEVICES)}
     asked["locale"] = {"anyOf": [{"type": "string", "pattern": LOCALE, "maxLength": 44}, {"const": ""}]}
     asked["page_size"] = {"type": "integer", "minimum": 1, "maximum": MOST_SIZE}
+    asked["filter"] = FILTERS
     asked["exclude"] = asked["cart"] = {"type": "array", "items": _ID_OR_NUMBER, "maxItems": MOST_EXCLUDED}
     own = schemas["ListIn"]["properties"]
     one = {"anyOf": [{**_ID, "minLength": 1}, {"type": "integer"}]}
@@ -277,7 +279,7 @@ def _refine_rules(schemas: Json, app: App) -> None:
     asked["session_id"] = asked["locale"] = asked["location"] = _ID
     asked["context"], asked["device"] = {"type": "string", "enum": list(SURFACES)}, {"type": "string", "enum": list(DEVICES)}
     asked["page_size"] = {"type": "integer", "minimum": 1, "maximum": MOST_SIZE}
-    asked["filter"] = {"type": "array", "items": {"type": "string", "pattern": "^[^:]+:[^:]+:"}, "maxItems": MOST_FILTERS}
+    asked["filter"] = FILTERS
 
 
 def _open(**known: Json) -> Json:

@@ -114,14 +114,18 @@ class Params:
 
     def conditions(self, name: str, kinds: Mapping[str, Kind]) -> tuple[Condition, ...]:
         """Return conditions on items, each of the form `attribute:op:value`, from one or several parameters."""
-        found = [value for key, value in self._pairs if key == name]
-        if len(found) > MOST_FILTERS:
-            raise NearlineError(name, f"{len(found)} of them", f"give at most {MOST_FILTERS}")
-        return tuple(parsed(text, kinds, name) for text in found)
+        return conditions_of([value for key, value in self._pairs if key == name], kinds, name)
 
     def given(self, name: str) -> bool:
         """Return whether a parameter is there, be it empty."""
         return any(key == name for key, _ in self._pairs)
+
+
+def conditions_of(texts: Sequence[str], kinds: Mapping[str, Kind], name: str) -> tuple[Condition, ...]:
+    """Return conditions on items, each written `attribute:op:value`, checked."""
+    if len(texts) > MOST_FILTERS:
+        raise NearlineError(name, f"{len(texts)} of them", f"give at most {MOST_FILTERS}")
+    return tuple(parsed(text, kinds, name) for text in texts)
 
 
 def language_tag(text: str, name: str) -> str:
@@ -131,4 +135,4 @@ def language_tag(text: str, name: str) -> str:
     return text
 
 
-__all__ = ["LOCALE", "LONGEST_ID", "MOST_EXCLUDED", "MOST_FILTERS", "Params"]
+__all__ = ["LOCALE", "LONGEST_ID", "MOST_EXCLUDED", "MOST_FILTERS", "Params", "conditions_of", "language_tag"]

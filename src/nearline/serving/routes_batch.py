@@ -17,7 +17,7 @@ from nearline.schema.served import Served
 from nearline.serving.asgi import JSON, Call, Reply, Table
 from nearline.serving.bodies import Bodies, Rejection, identifier, nearest, shown
 from nearline.serving.engine_port import EnginePort
-from nearline.serving.params import MOST_EXCLUDED, Params, language_tag
+from nearline.serving.params import MOST_EXCLUDED, Params, conditions_of, language_tag
 from nearline.serving.problems import ProblemError
 from nearline.serving.routes_lists import DEFAULT_SIZE, MOST_SIZE
 
@@ -27,7 +27,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class ListRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One list of a batch; the fields are the parameters of `GET /v1/recommendations`."""
+    """One list of a batch; the fields are the parameters of `GET /v1/recommendations`, but for what continues or traces."""
 
     user_id: Any = ""
     session_id: Any = ""
@@ -35,10 +35,12 @@ class ListRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     page_size: int = DEFAULT_SIZE
     item_id: Any = ""
     exclude: list[Any] = []
+    filter: list[str] = []
     cart: list[Any] = []
     device: str = ""
     locale: str = ""
     location: str = ""
+    explain: bool = False
 
 
 class BatchedList(msgspec.Struct, frozen=True):
@@ -60,6 +62,7 @@ class BatchRoutes:
 
     def __init__(self, engine: EnginePort) -> None:
         self._engine = engine
+        self._kinds = engine.app.condition_kinds
         self._bodies = Bodies(ListRequest, "requests")
 
     def table(self) -> Table:
@@ -118,10 +121,12 @@ class BatchRoutes:
             page_size=given.page_size,
             item_id=identifier(given.item_id, "item_id"),
             exclude=_ids("exclude", given.exclude),
+            filters=conditions_of(given.filter, self._kinds, "filter"),
             cart=_ids("cart", given.cart),
             device=_choice("device", given.device, DEVICES),
             locale=language_tag(given.locale, "locale") if given.locale else "",
             location=identifier(given.location, "location"),
+            explain=given.explain,
             log=log and not self._engine.settings.evaluation.mode,
         )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import msgspec
 
-from nearline.schema.conditions import parsed
 from nearline.schema.declared import Declaration
 from nearline.schema.errors import NearlineError
 from nearline.schema.event import DEVICES
@@ -14,7 +13,7 @@ from nearline.schema.rules import KIND, MOST_RULES, Rule
 from nearline.serving.asgi import Call, Handler, Reply, Table, json_reply
 from nearline.serving.bodies import identifier
 from nearline.serving.engine_port import EnginePort
-from nearline.serving.params import MOST_FILTERS
+from nearline.serving.params import conditions_of
 from nearline.serving.problems import not_found
 from nearline.serving.replies import RuleShown, RulesShown, RuleTaken
 from nearline.serving.routes_lists import MOST_SIZE
@@ -75,8 +74,6 @@ class RuleRoutes:
                 raise NearlineError(field, value, f"use one of {', '.join(choice for choice in choices if choice)}")
         if not 1 <= given.page_size <= MOST_SIZE:
             raise NearlineError("page_size", given.page_size, f"give a whole number from 1 to {MOST_SIZE}")
-        if len(given.filter) > MOST_FILTERS:
-            raise NearlineError("filter", f"{len(given.filter)} of them", f"give at most {MOST_FILTERS}")
         return Query(
             visitor=visitor_key(user_id, session_id),
             now=self._engine.clock.now(),
@@ -88,7 +85,7 @@ class RuleRoutes:
             device=given.device,
             locale=identifier(given.locale, "locale"),
             location=identifier(given.location, "location"),
-            filters=tuple(parsed(text, self._kinds, "filter") for text in given.filter),
+            filters=conditions_of(given.filter, self._kinds, "filter"),
             limits=False,
             log=False,
         )
