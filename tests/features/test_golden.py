@@ -13,12 +13,12 @@ from nearline.features.suppression import SuppressionLists
 from nearline.pipeline.discovery import discover
 from nearline.schema.clock import DAY, HOUR
 from nearline.schema.components import Feature
-from nearline.schema.event import Events, empty_events
+from nearline.schema.event import Events, Role, empty_events
 from nearline.schema.kinds import Kinds
 from nearline.stores.state import MemoryState
 
 KINDS = Kinds(event_types(["seen", "view", "click", "add_to_cart", "rate", "purchase", "search", "dislike"]))
-EVENTS = "b1a5646578a0c0a18decd7b7996f275c71dc75ae3208adaf71480a0bcd7c8856"
+EVENTS = "8a36e6ed49219950e77ae3224f3173bf7ce53a14b5ceb77f03adcb4ce9dc42c7"
 GOLDEN = {
     "users": "93f600f0b078a69c13b6e86625e63099e61e1d95f826d6da0bff163b941c387d",
     "items": "172fe5fd740b53330e325267b94a3a6fd8e3ab5422b8b2597d7de34bf3fd7c0d",
@@ -29,6 +29,7 @@ GOLDEN = {
     "fold.item_totals": "8e6d30c2cfa024d9dddfe7e59ebf602cc5dc901d48577fdad6b8e90228915045",
     "fold.item_counts_7d": "cd795193d61ae9374abe3f31b00e9d3a048d82f4d839b25863239cee0e5cbc1f",
     "fold.last_items": "e2f0ae787ba8835029910339f0abcaea92b36e70dec6c343c93b4ee437e58fd9",
+    "fold.searches": "d61542a37b9bf4259eeee836bb615b31b4d1ead467558659618d507bed21aab0",
     "fold.popularity": "4a892bd32782cb8a9e559e25407267a82421c5c66cd92fa9371450abddbe876d",
     "fold.session": "b8d58a0cb8f30908dc563d57d4bf177a40bb44b25edf409ecacf1128ebe1d1e2",
     "fold.time_since": "1e89c67f9be0747248baf0a0612bf4a5793630a01bd8296f8e2dcc4e8f3e9f95",
@@ -50,7 +51,7 @@ GOLDEN = {
 
 def events(n: int = 100_000) -> Events:
     """Two months of a small shop from raw bits, which NumPy never changes; a fifth of it is late."""
-    bits = np.random.PCG64(2024).random_raw(n * 10).reshape(10, n)
+    bits = np.random.PCG64(2024).random_raw(n * 11).reshape(11, n)
 
     def below(column: int, most: int) -> Any:
         return (bits[column] >> np.uint64(20)) % np.uint64(most)
@@ -67,6 +68,8 @@ def events(n: int = 100_000) -> Events:
     out["role"], out["weight"] = KINDS.role[out["kind"]], KINDS.weight[out["kind"]]
     out["price"], out["value"] = below(7, 90_000), below(8, 50_000)
     out["rating"] = np.where(out["role"] == 3, below(9, 501), 0)
+    words = (bits[10][:, None] >> np.array([4, 12, 20, 28], np.uint64)) % np.uint64(7)
+    out["words"] = np.where((out["role"] == Role.SEARCH)[:, None], words, 0)
     return out
 
 

@@ -15,7 +15,7 @@ from nearline.pipeline.discovery import discover
 from nearline.schema import kinds
 from nearline.schema.clock import DAY, HOUR, MINUTE
 from nearline.schema.components import Arrays, Feature, Stateful
-from nearline.schema.event import Events, EventType, Suppression, empty_events
+from nearline.schema.event import Events, EventType, Role, Suppression, empty_events
 from nearline.schema.ids import key32
 from nearline.schema.kinds import Kinds
 from nearline.schema.profile import AGE_GROUPS, GENDERS, INTEREST, PROFILE
@@ -80,7 +80,9 @@ def raw_events(draw: st.DrawFn, most: int = 60) -> list[Raw]:
         else:
             about = item
         value = (price - 3000) * (rating % 2)
-        out.append(Raw(now, user, about, kind, role, weight, category, brand, price, value, rating * 100, own))
+        # Few different searches, so that they repeat; some without a word.
+        words = (price % 3, price % 2, 0, 0) if role == Role.SEARCH else (0, 0, 0, 0)
+        out.append(Raw(now, user, about, kind, role, weight, category, brand, price, value, rating * 100, own, words))
     return out
 
 
@@ -95,7 +97,7 @@ def to_events(raw: Sequence[Raw], first: int = 0) -> Events:
     out["offset"] = np.arange(first, first + len(raw))
     for name in Raw._fields:
         values = [getattr(e, name) for e in raw]
-        out[name] = np.array(values, np.uint64) if name in ("user", "item") else values
+        out[name] = np.array(values, np.uint64).reshape(out[name].shape) if name in ("user", "item", "words") else values
     return out
 
 

@@ -32,6 +32,7 @@ class Raw(NamedTuple):
     value: int
     rating: int
     own: int = 0
+    words: tuple[int, ...] = (0, 0, 0, 0)
 
 
 class Card(NamedTuple):
@@ -99,6 +100,7 @@ class Oracle:
             | numbers(long, now)
             | top_items(long)
             | first_items(long)
+            | searches(long, now)
             | demographics(long)
             | self.item_columns(now // MINUTE * MINUTE)
         )
@@ -328,6 +330,20 @@ def first_items(long: Sequence[Raw]) -> dict[str, Column]:
         "first_item": lambda card: float(card.key in kept_),
         "first_category_share": lambda card: sum(0 != c == card.category for c in kept_.values()) / max(1, len(kept_)),
     }
+
+
+def last_searches(long: Sequence[Raw]) -> list[tuple[tuple[int, ...], int]]:
+    """The last three different in a row, newest first, and the greatest time by then of each, in whole seconds."""
+    own = [e for e in long if e.role == Role.SEARCH and e.words[0]]
+    times = list(accumulate((e.ts // 1000 for e in own), max))
+    runs = [list(run) for _, run in groupby(zip(own, times, strict=True), key=lambda pair: pair[0].words)]
+    return [(run[-1][0].words, run[-1][1]) for run in runs[:-4:-1]]
+
+
+def searches(long: Sequence[Raw], now: int) -> dict[str, Column]:
+    """The age of the last, up to a day."""
+    age = max(0.0, now / 1000 - last_searches(long)[0][1]) / 3600 if last_searches(long) else NAN
+    return {"search_hours": same(age if age <= 24 else NAN)}
 
 
 def demographics(long: Sequence[Raw]) -> dict[str, Column]:

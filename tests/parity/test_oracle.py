@@ -9,7 +9,7 @@ import pytest
 from event_streams import EDGES, ITEMS, KINDS, START, USERS, cuts, features, raw_events, split, to_events
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracle import Card, Oracle, Raw
+from oracle import Card, Oracle, Raw, kept, last_searches
 
 from nearline.features.affinity import AffinityFold
 from nearline.features.history import HistoryAgeFeature, HistoryFeature, newest_first
@@ -110,6 +110,20 @@ def test_long_histories_keep_the_newest_in_order() -> None:
         items, seconds, _ = newest_first(row)
         assert (items >> np.uint64(40)).tolist() == list(range(count, max(0, count - 50), -1))
         assert (seconds - START // 1000).tolist() == list(range(count, max(0, count - 50), -1))
+
+
+@settings(max_examples=60, deadline=None)
+@given(raw=raw_events(), places=cuts())
+def test_the_last_searches_are_kept_as_words_and_times(raw: list[Raw], places: list[int]) -> None:
+    state = new_state()
+    for batch in split(to_events(raw), places):
+        state.apply(batch)
+    for user in USERS[1:]:
+        now = max((e.ts for e in raw if e.user == user), default=START)
+        row = state.hydrate(user, now).rows["searches"][0]
+        want = last_searches(kept([e for e in raw if e.user == user], 400 * DAY, now))
+        want += [((0, 0, 0, 0), 0)] * (3 - len(want))
+        assert [(tuple(w), s) for w, s in zip(row["words"].tolist(), row["seconds"].tolist(), strict=True)] == want
 
 
 @settings(max_examples=60, deadline=None)

@@ -14,11 +14,12 @@ from nearline.schema.clock import DAY, HOUR, MINUTE
 from nearline.schema.components import FitData
 from nearline.schema.conditions import Condition
 from nearline.schema.declared import Declaration
-from nearline.schema.event import Events, EventType, empty_events
+from nearline.schema.event import Events, EventType, Role, empty_events
 from nearline.schema.ids import key, key32
 from nearline.schema.item import Item
 from nearline.schema.lists import ItemList
 from nearline.schema.query import Query
+from nearline.schema.words import query_words
 from nearline.stores.catalog import Catalog
 from nearline.stores.state import MemoryState
 from nearline.stores.world import OnlineWorld
@@ -74,10 +75,20 @@ def made(kind: type[Any], events: Events | None = None) -> tuple[Any, OnlineWorl
     world.declared.put(PIN)
     events = history() if events is None else events
     world.apply(events)
+    if "searches" in state.folds:
+        world.apply(searched([f"user-{n}" for n in range(60)], "blue item", int(events["offset"][-1]) + 1))
     world.declared.put(ItemList("Picks", tuple(i.item_id for i in ITEMS[:30])).declaration("picks"))
     arrays = source.fit(FitData(events, np.array([key(i.item_id) for i in ITEMS], np.uint64), NOW, 1))
     source.bind(world, arrays)
     return source, world
+
+
+def searched(users: list[str], query: str, offset: int, at: int = NOW) -> Events:
+    """Events of users who search for one thing."""
+    events = empty_events(len(users))
+    events["offset"], events["ts"], events["role"] = offset + np.arange(len(users)), at, Role.SEARCH
+    events["user"], events["words"] = [key(user) for user in users], query_words(query)
+    return events
 
 
 @pytest.mark.parametrize("name", sorted(SOURCES))
@@ -148,6 +159,7 @@ WHATEVER_IS_DISLIKED = {
     "history": "holds the visitor's own items, not their like",
     "matching": "holds what the request filters by, the most popular first",
     "placed": "holds what rules place, the most popular first",
+    "searches": "holds what has the words that the visitor searched for",
 }
 
 
@@ -175,6 +187,7 @@ WEIGHTLESS = {
     "text": "compares words; events only say which items are compared with",
     "content": "compares attributes; events only say which items are compared with",
     "history": "holds the visitor's own items by time",
+    "searches": "compares words of searches",
     "matching": "its scores say the order alone",
     "placed": "as matching",
 }

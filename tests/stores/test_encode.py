@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,14 +18,16 @@ from nearline.stores.encode import (
     table_from_records,
 )
 
-KINDS = Kinds([EventType("view", role="view"), EventType("buy", weight=2.5, role="conversion")])
+KINDS = Kinds(
+    [EventType("view", role="view"), EventType("buy", weight=2.5, role="conversion"), EventType("find", role="search")]
+)
 text = st.one_of(st.just(""), st.sampled_from(["a", "b", "Home > Küche"]), st.text(max_size=8))
 time = st.integers(-(2**62), 2**62)
 number = st.none() | st.floats(-1e6, 1e6) | st.floats()
 record = st.builds(
     Record,
     event_id=text,
-    event_type=st.sampled_from(["view", "buy", "other", "$erase"]),
+    event_type=st.sampled_from(["view", "buy", "find", "$carried:find", "other", "$erase"]),
     user_id=text,
     item_id=text,
     timestamp=time,
@@ -40,7 +43,7 @@ record = st.builds(
     brand=text,
     price=number,
     device=st.sampled_from([*DEVICES, "fridge"]),
-    context=text,
+    context=st.one_of(text, text.map(lambda words: msgspec.json.encode({"query": words}).decode())),
 )
 
 

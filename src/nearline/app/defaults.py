@@ -25,9 +25,9 @@ class Components:
 
 def components(app: App, order_only: bool = False) -> Components:
     """Return an application's components, and those that say `always = True`; time-based ones only where times are real."""
-    features = _in_time(app.features, order_only) if app.features is not None else default_features(order_only)
+    features = _in_time(app.features, order_only) if app.features is not None else _needed(default_features(order_only), app)
     own = None if app.sources is None else _with_always(app.sources, default_sources())
-    sources = _in_time(own, order_only) if own is not None else default_sources(order_only)
+    sources = _in_time(own, order_only) if own is not None else _needed(default_sources(order_only), app)
     if app.pages is not None:
         check_row_sources(app.pages, [source.name for source in app.sources or default_sources()])
     rules = _with_always(app.rules, default_rules()) if app.rules is not None else default_rules()
@@ -72,6 +72,12 @@ def _with_always(own: Sequence[Any], defaults: Sequence[Any]) -> tuple[Any, ...]
     """Return components with the defaults that an application can't do without: what is set while serving needs them."""
     names = {each.name for each in own}
     return (*own, *(each for each in defaults if getattr(each, "always", False) and each.name not in names))
+
+
+def _needed(found: Sequence[Any], app: App) -> tuple[Any, ...]:
+    """Return the defaults that have anything to go by in an application: `needs_role` says which events one lives on."""
+    roles = {"", *(kind.role for kind in app.types)}
+    return tuple(each for each in found if getattr(each, "needs_role", "") in roles)
 
 
 def _in_time(found: Sequence[Any], order_only: bool) -> tuple[Any, ...]:

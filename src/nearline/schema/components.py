@@ -317,6 +317,10 @@ class World(Protocol):
         """Return the title and the texts of all slots, "" where there is none."""
         ...
 
+    def item_labels(self) -> list[str]:
+        """Return category, brand and tags of all slots as text, "" where there is none."""
+        ...
+
 
 class Source(Protocol):
     """One way to find candidates: fit in batch, update in stream, fetch while serving.
@@ -324,9 +328,10 @@ class Source(Protocol):
     A source that learns in batch returns arrays from `fit` and reads them back in `load`; one that moves with events
     lists its state in `state`. `reason` is the type of its explanations and `template` their words, where `{title}` stands for
     the item that led there. It may name the `surfaces` where it is asked, by default all; with `fills = True` it is asked on
-    the others too, where the rest found fewer items than a page has. Its `family` (see `pipeline.blend`) says how much it
-    counts where no ranker orders the candidates: collaborative, content (where it says none), personal, preferences, segment,
-    editorial, popularity or rules. With a method `says(slot) -> str` it has own words for an item, "" for the template's.
+    the others too, where the rest found fewer items than a page has. With `needs_role` it is a default only where an event
+    type has that role. Its `family` (see `pipeline.blend`) says how much it counts where no ranker orders the candidates:
+    collaborative, content (where it says none), intent, personal, preferences, segment, editorial, popularity or rules.
+    With a method `says(slot) -> str` it has own words for an item, "" for the template's.
     """
 
     name: str

@@ -10,6 +10,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from nearline.schema.words import WORDS
+
 Topic = Literal["user_events", "item_events", "feedback"]
 TOPICS: tuple[Topic, ...] = ("user_events", "item_events", "feedback")
 ERASE = "$erase"
@@ -95,6 +97,7 @@ EVENT: np.dtype[np.void] = np.dtype(
         ("brand", "<u4"),
         ("weight", "<i4"),
         ("dwell", "<i4"),
+        ("words", "<u4", (WORDS,)),
         ("rating", "<i2"),
         ("kind", "u1"),
         ("role", "u1"),
@@ -108,7 +111,8 @@ EVENT: np.dtype[np.void] = np.dtype(
 """One event in numbers, `[n] EVENT`.
 
 offset: place in `user_events`; ts: ms UTC; user, item, session: 64-bit keys (user = visitor key); price, value and
-weight: thousandths; dwell: ms; rating: hundredths, 0 = none; kind: place of the type in the application; role: `Role`;
+weight: thousandths; dwell: ms; words: keys of what was searched for (`query_words`), 0 for none; rating: hundredths, 0 =
+none; kind: place of the type in the application; role: `Role`;
 shown: 1 where the event answers a list (it came with a request_id), 0 where the visitor found the item by himself;
 own: 1 where only the visitor's own rows take it, since items have counted it before (carried) or never shall (declared).
 """

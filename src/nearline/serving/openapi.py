@@ -252,7 +252,14 @@ def _refine(schemas: Json, app: App) -> None:
         "description": "The state that a person can read.",
         "properties": {
             "recent_views": {"type": "array"},
-            "recent_searches": {"type": "array"},
+            "recent_searches": {
+                "type": "array",
+                "description": "When each of the last searches was, and of how many words; what for is not kept.",
+                "items": {
+                    "type": "object",
+                    "properties": {"at": {"type": "string", "format": "date-time"}, "words": {"type": "integer"}},
+                },
+            },
             "preferences": {"type": "object"},
             "demographics": {"type": "object"},
             "session_context": {"type": ["object", "null"]},

@@ -30,6 +30,13 @@ def user_view(world: OnlineWorld, visitor: int, user_id: str, now: int) -> dict[
             for slot, second, role in zip(slots.tolist(), seconds.tolist(), roles.tolist(), strict=True)
             if slot >= 0 and catalog.ids[slot]
         ][:20]
+    if "searches" in rows:
+        own = rows["searches"][0]
+        view["recent_searches"] = [
+            {"at": _iso(int(second) * 1000), "words": int(np.count_nonzero(words))}
+            for words, second in zip(own["words"], own["seconds"].tolist(), strict=True)
+            if second
+        ]
     if "demographics" in rows:
         view["demographics"] = _demographics(world, rows["demographics"][0])
     view["preferences"] = _preferences(world, rows)

@@ -194,6 +194,11 @@ class Catalog:
         items = (self.items.get(item_id) for item_id in list(self.ids))
         return ["" if item is None else _text(item) for item in items]
 
+    def labels(self) -> list[str]:
+        """Return category, brand and tags of all slots as text, "" where unregistered."""
+        items = (self.items.get(item_id) for item_id in list(self.ids))
+        return ["" if item is None else " ".join((item.category, item.brand, *item.tags)) for item in items]
+
 
 def _text(item: Item) -> str:
     return " ".join([item.title, *(value for value in item.attributes.values() if isinstance(value, str))])

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,10 +19,11 @@ from nearline.schema.event import DEVICES, EVENT, Events, Record, Role, Topic, e
 from nearline.schema.ids import key, key32, visitor_key
 from nearline.schema.kernel import f8, inline, kernel, record
 from nearline.schema.kinds import OWN, Kinds
+from nearline.schema.words import query_words
 
 EVENT_COLUMNS = (
     "offset", "timestamp", "user_key", "item_key", "session_key", "price", "value", "category_key",
-    "brand_key", "dwell_ms", "rating", "event_type", "device", "request_id",
+    "brand_key", "dwell_ms", "rating", "event_type", "device", "request_id", "context",
 )  # fmt: skip
 """The lake columns that `events_from_table` reads."""
 
@@ -132,6 +134,8 @@ def events_from_records(records: Sequence[Record], first_offset: int, kinds: Kin
     for name in ("ts", "user", "item", "session", "category", "brand"):
         out[name] = rows[name]
     _numbers(out, kinds, **{name: rows[name] for name in ("kind", "device", "shown", "price", "value", "rating", "dwell")})
+    searches = np.flatnonzero(out["role"] == Role.SEARCH)
+    _search(out, searches, [records[place].context for place in searches.tolist()])
     return out
 
 
@@ -161,6 +165,8 @@ def events_from_table(table: pa.Table, kinds: Kinds) -> Events:
         rating=_floats(table["rating"]),
         dwell=_floats(table["dwell_ms"]),
     )
+    searches = np.flatnonzero(out["role"] == Role.SEARCH)
+    _search(out, searches, table["context"].take(pa.array(searches)).to_pylist() if len(searches) else [])
     return out
 
 
@@ -272,6 +278,24 @@ def _numbers(
     out["role"], out["weight"] = kinds.role[kind], kinds.weight[kind]
     out["own"] = carried | (out["role"] == Role.DECLARED)
     _fix(out, price, value, rating, dwell)
+
+
+class _Searched(msgspec.Struct):
+    """The part of a search's context that is read."""
+
+    query: str = ""
+
+
+_searched = msgspec.json.Decoder(_Searched).decode
+
+
+def _search(out: Events, places: NDArray[np.int64], contexts: Sequence[str]) -> None:
+    """Fill in what searches were for."""
+    for place, context in zip(places.tolist(), contexts, strict=True):
+        try:
+            out["words"][place] = query_words(_searched(context).query)
+        except msgspec.MsgspecError:
+            continue  # no text: nothing was searched for
 
 
 def _floats(column: pa.ChunkedArray) -> NDArray[np.float64]:

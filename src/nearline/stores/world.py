@@ -123,3 +123,7 @@ class OnlineWorld:
     def item_texts(self) -> list[str]:
         """Return the title and the texts of all slots, "" where there is none."""
         return self.catalog.texts()
+
+    def item_labels(self) -> list[str]:
+        """Return category, brand and tags of all slots as text, "" where there is none."""
+        return self.catalog.labels()
