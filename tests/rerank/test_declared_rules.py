@@ -16,6 +16,7 @@ from test_rule_contract import NOW, candidates, ranked
 from nearline.features.suppression import SuppressionLists
 from nearline.rerank.category_cap import CategoryCap
 from nearline.rerank.diversity import DiversityRule
+from nearline.rerank.exploration import ExplorationRule
 from nearline.rerank.rule_boosts import RuleBoosts
 from nearline.rerank.rule_effects import MEMO
 from nearline.rerank.rule_exclusions import RuleExclusions
@@ -62,6 +63,20 @@ def arranged(world: OnlineWorld, n: int, size: int, given: Ranked | None = None)
 
 
 tag_sets = st.lists(st.lists(st.sampled_from("abc"), max_size=2, unique=True).map(tuple), min_size=1, max_size=30)
+
+
+def held_off(world: OnlineWorld, n: int, size: int, seed: int) -> tuple[list[int], list[int], Arranged]:
+    """The order as it was due, the one with half of the places drawn, and what was said of that."""
+    _, due, _ = arranged(world, n, size)
+    assert due is not None
+    explore = ExplorationRule(share=0.5, most=0, least=0)
+    explore.bind(world)
+    query = Query(1, NOW, seed=seed)
+    drawn = explore.arrange(query, world.hydrate(1, NOW), due.of(ranked(n)), size)
+    drawn = drawn if isinstance(drawn, Arranged) else Arranged(drawn)
+    return due.places.tolist(), due.places[drawn.places].tolist(), drawn
+
+
 actions = st.one_of(
     st.builds(Pin, st.integers(1, 12)),
     st.integers(1, 12).flatmap(lambda first: st.builds(AtLeast, st.integers(1, first), st.just(first))),
@@ -273,3 +288,35 @@ def test_wrong_rules_are_refused(changed: dict[str, Any], field: str) -> None:
         checked_rule(msgspec.structs.replace(rule("fine", Exclude(), "a"), **changed), KINDS)
     assert refused.value.field == field
     assert refused.value.remedy
+
+
+@settings(max_examples=100, deadline=None)
+@given(tag_sets, st.lists(st.tuples(actions, st.sampled_from("abc")), min_size=1, max_size=4), st.integers(2, 15))
+def test_chance_brings_in_no_more_than_an_upper_quota_allows(
+    tags: list[tuple[str, ...]], given_rules: list[tuple[Any, str]], size: int
+) -> None:
+    world = under(tags, *[rule(f"r{n:02}", action, tag) for n, (action, tag) in enumerate(given_rules)])
+    for seed in range(10):
+        due, drawn, _ = held_off(world, len(tags), size, seed)
+        for action, tag in given_rules:
+            if isinstance(action, AtMost):
+                first = min(action.first, size)
+                before, after = (sum(tag in tags[item] for item in order[:first]) for order in (due, drawn))
+                assert after <= max(action.count, before)
+
+
+def test_what_an_upper_quota_has_room_for_may_be_drawn_and_with_its_exact_probability() -> None:
+    n, size, drawn_at = 30, 10, np.zeros((10, 30))
+    tags = [("a",) if place in (0, 12, 13, 14, 15) else () for place in range(n)]
+    world = under(tags, rule("few", AtMost(3, 10), "a"))
+    for seed in range(4000):
+        due, drawn, said = held_off(world, n, size, seed)
+        drawn_at[np.arange(size), drawn[:size]] += 1
+    assert due[:size] == list(range(10))
+    # One stands in the list, so two more may be drawn, and of those the two best.
+    assert [bool(drawn_at[:, item].any()) for item in (12, 13, 14, 15)] == [True, True, False, False]
+    assert said.propensities is not None
+    # Nine free places, each drawn with 5 / 9, of a pool of eighteen.
+    expected = 4000 * 5 / 9 / 18
+    assert np.abs(drawn_at[1:, [12, 13, 16, 29]] - expected).max() < 5 * np.sqrt(expected)
+    assert float(said.propensities[1:size].min()) == pytest.approx(5 / 9 / 18, rel=1e-5)

@@ -59,7 +59,7 @@ def _arrange(
         rows: place, action, count and window or position of each rule, highest priority first, `[m, 4]`.
         size: of the page.
         out: places in the new order, the page first, `[n]`.
-        held: what a rule holds on the page, false before, `[n]`.
+        held: what a rule holds on the page, and keeps out of it, false before, `[n]`.
         said: place of the lower quota that an item on the page counts for, -1 before, `[n]`.
         hits: effects by place of the rule.
     """
@@ -166,6 +166,13 @@ def _arrange(
         if not used[i]:
             out[rest] = i
             rest += 1
+    for place in range(page, n):
+        # Chance may bring in as many as an upper quota has room for, the best ones: whatever it draws, the quota holds.
+        for j in range(m):
+            if rows[j, 1] == AT_MOST and window[j] > 0 and match[j, out[place]] and room[j] <= 0:
+                held[place] = True
+        for j in range(0 if held[place] else m):
+            room[j] -= match[j, out[place]]
     for place in range(n):
         if passed[out[place]] >= 0 and place > out[place]:
             hits[passed[out[place]]] += 1
