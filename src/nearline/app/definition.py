@@ -15,7 +15,7 @@ from nearline.app import checks
 from nearline.app.attributes import Attribute, condition_kinds
 from nearline.app.event_types import event_types
 from nearline.app.explanations import Templates, check_explanations
-from nearline.app.pages import check_pages
+from nearline.app.pages import DEFAULT_PAGES, check_pages
 from nearline.schema.components import Adjustment, Arrangement, Feature, Filter, Fold, Ranker, Source
 from nearline.schema.conditions import Kind
 from nearline.schema.event import EventType
@@ -96,6 +96,11 @@ class App:
     def condition_kinds(self) -> dict[str, Kind]:
         """Return the attributes of items that conditions may name, with their kinds."""
         return condition_kinds(self.attributes)
+
+    @property
+    def served_pages(self) -> Mapping[str, Page]:
+        """Return the pages by name: the declared ones, or the default ones where none are declared."""
+        return DEFAULT_PAGES if self.pages is None else self.pages
 
     @property
     def outcomes(self) -> tuple[str, ...]:

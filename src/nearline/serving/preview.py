@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from nearline.schema.item import Item
 from nearline.schema.served import Served
 from nearline.stores.catalog import Catalog
 
@@ -20,6 +21,7 @@ class PreviewPlace(msgspec.Struct, frozen=True, omit_defaults=True):
     title: str
     rank: int
     before: int | None
+    category: str = ""
     label: str = ""
 
 
@@ -46,7 +48,7 @@ def compared(before: Served, after: Served, catalog: Catalog, applies: bool, eff
 
     def places(served: Served) -> list[PreviewPlace]:
         return [
-            PreviewPlace(item.item_id, _title(catalog, item.item_id), item.rank, ranks.get(item.item_id), item.label)
+            _place(item.item_id, catalog.items.get(item.item_id), item.rank, ranks.get(item.item_id), item.label)
             for item in served.items
         ]
 
@@ -54,6 +56,7 @@ def compared(before: Served, after: Served, catalog: Catalog, applies: bool, eff
     return RulePreview(applies, effects, places(before), places(after), [item_id for item_id in ranks if item_id not in left])
 
 
-def _title(catalog: Catalog, item_id: str) -> str:
-    item = catalog.items.get(item_id)
-    return "" if item is None else item.title
+def _place(item_id: str, item: Item | None, rank: int, before: int | None, label: str) -> PreviewPlace:
+    if item is None:
+        return PreviewPlace(item_id, "", rank, before, label=label)
+    return PreviewPlace(item_id, item.title, rank, before, item.category, label)

@@ -128,6 +128,21 @@ class EventKind(msgspec.Struct, frozen=True):
     outcome: bool
 
 
+class AttributeKind(msgspec.Struct, frozen=True):
+    """An attribute of items that filters and rules may name, and what can be asked of it."""
+
+    name: str
+    kind: str
+    ops: list[str]
+
+
+class PageKind(msgspec.Struct, frozen=True):
+    """A page of rows, and the surface whose sources it asks."""
+
+    name: str
+    surface: str
+
+
 class Application(msgspec.Struct, frozen=True):
     """What the application declares; `items` is how many are registered now."""
 
@@ -135,6 +150,8 @@ class Application(msgspec.Struct, frozen=True):
     version: str
     events: list[EventKind]
     surfaces: list[str]
+    pages: list[PageKind]
+    attributes: list[AttributeKind]
     items: int
 
 

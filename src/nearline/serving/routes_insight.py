@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from nearline import __version__
+from nearline.schema.conditions import OPS
 from nearline.schema.query import SURFACES
 from nearline.serving.asgi import Call, Reply, Table, json_reply
 from nearline.serving.engine_port import EnginePort
 from nearline.serving.params import Params
-from nearline.serving.replies import Application, EventKind, Users
+from nearline.serving.replies import Application, AttributeKind, EventKind, PageKind, Users
 
 DEFAULT_USERS, MOST_USERS = 20, 100
 USERS = frozenset(("limit",))
@@ -31,7 +32,10 @@ class InsightRoutes:
         """Answer with what the application declares."""
         app = self._engine.app
         kinds = [EventKind(kind.name, kind.role, float(kind.weight), kind.outcome) for kind in app.types]
-        return json_reply(Application(app.name, __version__, kinds, list(SURFACES), len(self._engine.catalog.items)))
+        pages = [PageKind(name, page.surface) for name, page in app.served_pages.items()]
+        attributes = [AttributeKind(name, kind, list(OPS[kind])) for name, kind in app.condition_kinds.items()]
+        items = len(self._engine.catalog.items)
+        return json_reply(Application(app.name, __version__, kinds, list(SURFACES), pages, attributes, items))
 
     async def releases(self, _call: Call) -> Reply:
         """Answer with the releases, the newest first."""

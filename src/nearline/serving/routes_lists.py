@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import msgspec
 
-from nearline.app.pages import DEFAULT_PAGES
 from nearline.schema.errors import NearlineError
 from nearline.schema.event import DEVICES
 from nearline.schema.ids import visitor_key
@@ -71,8 +70,8 @@ class ListRoutes:
 
     async def page(self, call: Call) -> Reply:
         """Answer with a page of rows."""
-        name, pages = call.path["name"], self._engine.app.pages
-        page = (DEFAULT_PAGES if pages is None else pages).get(name)
+        name = call.path["name"]
+        page = self._engine.app.served_pages.get(name)
         if page is None:
             raise not_found("page", "name", name)
         query, _ = self._query(Params(call.scope["query_string"], PAGE))

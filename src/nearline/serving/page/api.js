@@ -32,7 +32,8 @@ export async function call(method, path, body) {
 export async function get(path, given) {
   const asked = new URLSearchParams();
   for (const [name, value] of Object.entries(given || {})) {
-    if (value !== "" && value !== undefined && value !== null) asked.set(name, value);
+    if (Array.isArray(value)) value.forEach((one) => asked.append(name, one));
+    else if (value !== "" && value !== undefined && value !== null) asked.set(name, value);
   }
   return call("GET", asked.size ? `${path}?${asked}` : path);
 }

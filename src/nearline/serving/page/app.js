@@ -2,6 +2,10 @@
 
 import { get } from "./api.js";
 import { by, count, h } from "./dom.js";
+import { filterBox } from "./filters.js";
+import { onboardingView } from "./onboarding.js";
+import { rowsView } from "./rows.js";
+import { rulesView } from "./rules.js";
 import { itemView, shopView } from "./shop.js";
 import { newVisitor, speak, state, visit } from "./state.js";
 import { pipelineView, releasesView, traceView } from "./views.js";
@@ -9,6 +13,10 @@ import { pipelineView, releasesView, traceView } from "./views.js";
 const LOCALES = { "": "English", de: "Deutsch", fr: "Français", es: "Español" };
 const NEW = "\u0000new", OTHER = "\u0000other";
 const main = by("main");
+const VIEWS = {
+  rows: rowsView, rules: rulesView, pipeline: pipelineView, releases: releasesView, trace: traceView,
+  onboarding: (frame) => onboardingView(frame, () => { visitors(); location.hash = "#/"; }),
+};
 let turn = 0;
 
 async function route() {
@@ -21,9 +29,7 @@ async function route() {
   // A view that is late must not replace the one that was asked for since.
   const frame = { replaceChildren: (...parts) => { if (mine === turn) main.replaceChildren(...parts.filter(Boolean)); } };
   try {
-    if (view === "pipeline") await pipelineView(frame, route);
-    else if (view === "releases") await releasesView(frame);
-    else if (view === "trace") await traceView(frame);
+    if (VIEWS[view]) await VIEWS[view](frame, route);
     else if (view === "item" && id) await itemView(frame, decodeURIComponent(id));
     else await shopView(frame, route);
     if (mine === turn) main.dataset.view = view || "shop";
@@ -82,6 +88,7 @@ async function begin() {
     by("status").textContent = `${count(value.items)} items · ${releases.in_service ? `release ${releases.in_service}` : "no release yet"}`;
     visitors();
     surfaces();
+    filterBox(by("filters"), () => { state.last = null; again(); });
     by("visitor").addEventListener("change", (event) => choose(event.target.value));
     by("locale").replaceChildren(...Object.entries(LOCALES).map(([tag, name]) => h("option", { value: tag }, name)));
     by("locale").value = state.locale;

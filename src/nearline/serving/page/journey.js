@@ -24,11 +24,12 @@ export function journey() {
       const chips = [["new", moved.fresh], ["up", moved.up], ["down", moved.down], ["gone", moved.gone], ["as it was", moved.same]]
         .filter(([, n]) => n).map(([name, n]) => h("span", { class: name === "new" ? "chip good" : "chip" }, `${n} ${name}`));
       const features = h("div", {});
-      body.replaceChildren(h("ol", { class: "way" },
+      body.replaceChildren(h("ol", { class: "way" }, [
         step("On disk", ms(inside), `offset ${count(offset)} in the log`),
         step("In the next list", ms(inside + last.inside), `made in ${ms(last.inside)} at offset ${count(last.list.offset)}, by ${last.list.served_from.replace("_", " ")}; both took ${ms(total)} as this browser saw it`),
         step("Places that changed", null, null, h("div", { class: "tally" }, chips)),
-        step("Features that changed", null, null, features)));
+        changes ? step("Features that changed", null, null, features) : null]));
+      if (!changes) return;
       features.replaceChildren(h("p", { class: "what" }, "comparing …"));
       changes.then((found) => {
         const shown = found.slice(0, 7);

@@ -1,13 +1,13 @@
 // The shop: a list by surface, and an item's page; each act is an event, and the list that follows shows what it did.
 
+import { doing, send } from "./acts.js";
 import { call, get, item, know } from "./api.js";
-import { ACTS, actions, compare, featureChanges, show } from "./cards.js";
+import { actions, compare, featureChanges, show } from "./cards.js";
 import { by, h, ms, picture, say } from "./dom.js";
 import { journey, knownOf } from "./journey.js";
 import { asked, eventType, list, putInCart, state, trace } from "./state.js";
 import { why } from "./why.js";
 
-const DONE = { click: "Clicked", like: "Liked", cart: "Put in the cart:", buy: "Bought", dismiss: "Not for me:" };
 const HEADINGS = {
   homepage: ["For you", "Click a picture, and watch the list follow."], item: ["On an item's page", "Open an item to see what goes with it."],
   cart: ["With your cart", "What goes with what is in it."], email: ["For an e-mail", "A list that is read later."],
@@ -29,25 +29,19 @@ async function board(surface, more, panel, known, after) {
   async function act(name, id) {
     if (busy) return;
     busy = true;
-    const place = last.list.items.find((one) => one.item_id === id), made = await item(id), title = made.title || id;
-    const doing = `${DONE[name]} ${title}`, event = {
-      ...state.visitor, event_type: eventType(name), item_id: id,
-      context: { page: surface, ...(place ? { position: place.rank, request_id: last.list.request_id } : {}) },
-    };
-    if (name === "cart" || name === "buy") putInCart(id, name === "cart");
-    if (name === "buy" && made.price) event.event_value = { price: made.price };
-    panel.sent(doing);
+    const place = last.list.items.find((one) => one.item_id === id), what = await doing(name, id);
+    panel.sent(what);
     try {
       const earlier = await trace(last).catch(() => null), started = performance.now();
-      const { value, inside } = await call("POST", "v1/events", event);
+      const { value, inside } = await send(name, id, { page: surface, ...(place ? { position: place.rank, request_id: last.list.request_id } : {}) });
       const next = await list(surface, { ...more });
       const total = performance.now() - started, was = last;
       last = next;
       render();
       const moved = compare(was.list.items, next.list.items);
       const changes = trace(next).then((traced) => featureChanges(earlier?.trace, traced.trace));
-      panel.arrived({ doing, inside, offset: value.offset, last: next, total, moved, changes });
-      say(`${doing}. In the next list after ${ms(inside + next.inside)}: ${moved.fresh} new, ${moved.up} up, ${moved.down} down.`);
+      panel.arrived({ doing: what, inside, offset: value.offset, last: next, total, moved, changes });
+      say(`${what}. In the next list after ${ms(inside + next.inside)}: ${moved.fresh} new, ${moved.up} up, ${moved.down} down.`);
       known.refresh();
       after?.();
     } catch (problem) {
@@ -61,7 +55,7 @@ async function board(surface, more, panel, known, after) {
     describe(about, last);
     show(cards, last.list.items, act, last.asked);
     cards.dataset.request = last.list.request_id;
-    if (!last.list.items.length) cards.replaceChildren(h("li", { class: "empty" }, "No items yet: register some with POST /v1/items."));
+    if (!last.list.items.length) cards.replaceChildren(h("li", { class: "empty" }, state.filters.length ? "Nothing meets the filters." : "No items yet: register some with POST /v1/items."));
   }
   render();
   return { cards, about, act };
@@ -77,6 +71,15 @@ function cartOf(refresh) {
   return { row, draw };
 }
 
+// Above the list of someone new: the way to say what he likes; and, once he did, what he said.
+function greeting() {
+  if (state.liked) {
+    const { names, inside } = state.liked;
+    return h("p", { class: "told", id: "liked" }, h("b", {}, "Made from what you like: "), names.join(", "), h("span", { class: "soft num" }, ` · taken in ${ms(inside)}`));
+  }
+  return state.visitor.session_id ? h("p", { class: "told" }, "New here? ", h("a", { href: "#/onboarding" }, "Say what you like"), ", and your first list is yours already.") : null;
+}
+
 export async function shopView(main, reload) {
   const panel = journey(), known = knownOf(), surface = state.surface;
   const cart = surface === "cart" ? cartOf(reload) : null;
@@ -85,13 +88,14 @@ export async function shopView(main, reload) {
   const [title, hint] = HEADINGS[surface] || [surface, ""];
   made.about.title = hint;
   main.replaceChildren(h("div", { class: "split" },
-    h("section", { "aria-label": title }, h("div", { class: "heading" }, h("h1", {}, title), h("p", {}, hint), made.about), cart?.row, made.cards),
+    h("section", { "aria-label": title }, h("div", { class: "heading" }, h("h1", {}, title), h("p", {}, hint), made.about), greeting(), cart?.row, made.cards),
     h("aside", { class: "side", "aria-label": "What happened" }, panel.panel, known.panel)));
   known.refresh();
 }
 
 export async function itemView(main, id) {
   const about = await item(id), panel = journey(), known = knownOf(), seen = eventType("view");
+  state.item = id;
   // To open an item's page is to view it.
   if (seen) await call("POST", "v1/events", { ...state.visitor, event_type: seen, item_id: id, context: { page: "item" } });
   const found = (await get(`v1/items/${encodeURIComponent(id)}/similar`, { ...state.visitor, limit: 8, diversity: 0.3 })).value.items;
@@ -117,5 +121,3 @@ export async function itemView(main, id) {
   by("main").focus({ preventScroll: true });
   window.scrollTo({ top: 0 });
 }
-
-export { ACTS };

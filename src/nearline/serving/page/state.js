@@ -14,13 +14,21 @@ export const state = {
   surface: "homepage",
   locale: stored("locale", ""),
   cart: stored("cart", []),
+  filters: [], // attribute:op:value
+  page: "home", // of rows
+  item: "", // whose page was opened last
+  liked: null, // what a new user has just said
   last: null, // { list, took, trace, asked }
 };
 
 export const newVisitor = () => ({ session_id: `visit-${crypto.getRandomValues(new Uint32Array(2)).join("-")}` });
 
+export const newUser = () => `guest-${crypto.getRandomValues(new Uint32Array(1))[0].toString(36)}`;
+
 export function visit(visitor) {
   state.visitor = visitor;
+  state.item = "";
+  state.liked = null;
   state.cart = [];
   state.last = null;
   store("visitor", visitor);
@@ -38,8 +46,11 @@ export function putInCart(id, inside) {
   store("cart", state.cart);
 }
 
+// Who asks and for what, as every list has it.
+export const visited = () => ({ ...state.visitor, locale: state.locale, filter: state.filters });
+
 export const asked = (surface, more) => ({
-  ...state.visitor, context: surface, page_size: 24, locale: state.locale,
+  ...visited(), context: surface, page_size: 24,
   cart: surface === "cart" ? state.cart.join(",") : "", ...more,
 });
 
