@@ -18,7 +18,7 @@ from nearline.schema.kinds import Kinds
 from nearline.stores.state import MemoryState
 
 KINDS = Kinds(event_types(["seen", "view", "click", "add_to_cart", "rate", "purchase", "search", "dislike"]))
-EVENTS = "8a36e6ed49219950e77ae3224f3173bf7ce53a14b5ceb77f03adcb4ce9dc42c7"
+EVENTS = "d7c3b7d1a284cc50838f70d2be929d0581060bed9f155f5465d697f986265fec"
 GOLDEN = {
     "users": "93f600f0b078a69c13b6e86625e63099e61e1d95f826d6da0bff163b941c387d",
     "items": "172fe5fd740b53330e325267b94a3a6fd8e3ab5422b8b2597d7de34bf3fd7c0d",
@@ -27,6 +27,7 @@ GOLDEN = {
     "fold.demographics": "cff36037f0fd89d624559bcf435694b4a2d63b55e1d3c989de635c76ab903347",
     "fold.history": "0a8e443106d92c7bfab86125bbe3fa570640a8fb00466e62b757e87438e161e5",
     "fold.item_totals": "8e6d30c2cfa024d9dddfe7e59ebf602cc5dc901d48577fdad6b8e90228915045",
+    "fold.item_surfaces": "43726a8b94fe4e6b9de85b4eae8e161d46d0d4dc59ed7300b53d838180754ed0",
     "fold.item_counts_7d": "cd795193d61ae9374abe3f31b00e9d3a048d82f4d839b25863239cee0e5cbc1f",
     "fold.last_items": "e2f0ae787ba8835029910339f0abcaea92b36e70dec6c343c93b4ee437e58fd9",
     "fold.searches": "d61542a37b9bf4259eeee836bb615b31b4d1ead467558659618d507bed21aab0",
@@ -69,6 +70,7 @@ def events(n: int = 100_000) -> Events:
     out["price"], out["value"] = below(7, 90_000), below(8, 50_000)
     out["rating"] = np.where(out["role"] == 3, below(9, 501), 0)
     words = (bits[10][:, None] >> np.array([4, 12, 20, 28], np.uint64)) % np.uint64(7)
+    out["surface"] = below(10, 2**40) % np.uint64(7)
     out["words"] = np.where((out["role"] == Role.SEARCH)[:, None], words, 0)
     return out
 

@@ -82,7 +82,8 @@ def raw_events(draw: st.DrawFn, most: int = 60) -> list[Raw]:
         value = (price - 3000) * (rating % 2)
         # Few different searches, so that they repeat; some without a word.
         words = (price % 3, price % 2, 0, 0) if role == Role.SEARCH else (0, 0, 0, 0)
-        out.append(Raw(now, user, about, kind, role, weight, category, brand, price, value, rating * 100, own, words))
+        said = (weight, category, brand, price, value, rating * 100)
+        out.append(Raw(now, user, about, kind, role, *said, own, words, price % 5 % 3))
     return out
 
 

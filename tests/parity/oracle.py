@@ -33,6 +33,7 @@ class Raw(NamedTuple):
     rating: int
     own: int = 0
     words: tuple[int, ...] = (0, 0, 0, 0)
+    surface: int = 0
 
 
 class Card(NamedTuple):
@@ -138,12 +139,24 @@ class Oracle:
             counts = week(card)
             return (counts[Role.CONVERSION] + 0.2) / (counts[Role.VIEW] + counts[Role.CLICK] + 20)
 
+        def answers(card: Card, role: Role, *surfaces: int) -> int:
+            return sum(e.role == role and (e.surface in surfaces if surfaces else e.surface > 0) for e in of(card))
+
+        def everywhere(card: Card) -> float:
+            return (answers(card, Role.CLICK) + 1) / (answers(card, Role.EXPOSURE) + 20)
+
+        def here(card: Card) -> float:  # the homepage asks
+            return (answers(card, Role.CLICK, 1) + 20 * everywhere(card)) / (answers(card, Role.EXPOSURE, 1) + 20)
+
         rated: Column = lambda card: sum(e.rating > 0 for e in of(card))  # noqa: E731
         return {
             **{f"item_{r.name.lower()}s_7d": week_count(r) for r in COUNTED},
             "item_ctr_7d": ctr,
             "item_cvr_7d": cvr,
             **{f"popularity_{hours}h": decayed(hours) for hours in (4, 12, 24)},
+            "surface_exposures": lambda card: answers(card, Role.EXPOSURE, 1),
+            "surface_ctr": here,
+            "surface_lift": lambda card: here(card) / everywhere(card),
             "item_touches": total(*COUNTED[1:]),
             "item_clicks": total(Role.CLICK),
             "item_intents": total(Role.INTENT),

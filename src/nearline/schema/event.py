@@ -104,7 +104,7 @@ EVENT: np.dtype[np.void] = np.dtype(
         ("device", "u1"),
         ("shown", "u1"),
         ("own", "u1"),
-        ("pad", "u1"),
+        ("surface", "u1"),
     ],
     align=True,
 )
@@ -114,6 +114,7 @@ offset: place in `user_events`; ts: ms UTC; user, item, session: 64-bit keys (us
 weight: thousandths; dwell: ms; words: keys of what was searched for (`query_words`), 0 for none; rating: hundredths, 0 =
 none; kind: place of the type in the application; role: `Role`;
 shown: 1 where the event answers a list (it came with a request_id), 0 where the visitor found the item by himself;
+surface: of the list that the event answers (`SURFACE_CODES`), 0 where it answers none or none is known;
 own: 1 where only the visitor's own rows take it, since items have counted it before (carried) or never shall (declared).
 """
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from nearline.schema.rules import Rule
 
 SURFACES = ("homepage", "item", "cart", "email", "push", "search")
+SURFACE_CODES = {name: place + 1 for place, name in enumerate(SURFACES)}
+"""Of events, 0 for none; a new surface goes to the end of `SURFACES`, or state must be replayed."""
 MESSAGES = ("email", "push")
 """Surfaces that are sent rather than looked at."""
 

@@ -87,7 +87,8 @@ class Recommender:
         if ranked.labels is not None:
             labels = ranked.labels[:n].tolist()
             items = [msgspec.structs.replace(item, label=label) for item, label in zip(items, labels, strict=True)]
-        request_id = secrets.token_hex(12)
+        # Whoever answers the list says so with its id: where it was shown is then known without a join.
+        request_id = f"{secrets.token_hex(12)}-{query.surface}"
         trace = self._trace(run, pipeline, slots) if query.debug else None
         served = Served(
             request_id,

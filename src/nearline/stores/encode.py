@@ -19,11 +19,12 @@ from nearline.schema.event import DEVICES, EVENT, Events, Record, Role, Topic, e
 from nearline.schema.ids import key, key32, visitor_key
 from nearline.schema.kernel import f8, inline, kernel, record
 from nearline.schema.kinds import OWN, Kinds
+from nearline.schema.query import SURFACE_CODES
 from nearline.schema.words import query_words
 
 EVENT_COLUMNS = (
     "offset", "timestamp", "user_key", "item_key", "session_key", "price", "value", "category_key",
-    "brand_key", "dwell_ms", "rating", "event_type", "device", "request_id", "context",
+    "brand_key", "dwell_ms", "rating", "event_type", "device", "request_id", "page", "context",
 )  # fmt: skip
 """The lake columns that `events_from_table` reads."""
 
@@ -69,7 +70,7 @@ _ROW = np.dtype(
     [
         ("ts", "<i8"), ("user", "<u8"), ("item", "<u8"), ("session", "<u8"), ("category", "<u4"), ("brand", "<u4"),
         ("price", "<f8"), ("value", "<f8"), ("rating", "<f8"), ("dwell", "<f8"), ("kind", "<i8"), ("device", "<i8"),
-        ("shown", "?"),
+        ("shown", "?"), ("surface", "<i8"),
     ]
 )  # fmt: skip
 """What is read off a record, in one go; missing numbers are NaN."""
@@ -107,7 +108,7 @@ def events_from_records(records: Sequence[Record], first_offset: int, kinds: Kin
     known = {"": 0}
     for name in {name for r in records for name in (r.category, r.brand)}:
         known[name] = key32(name)
-    code, device = kinds.codes.get, _DEVICE.get
+    code, device, surface = kinds.codes.get, _DEVICE.get, _surface
     rows = np.array(
         [
             (
@@ -124,6 +125,7 @@ def events_from_records(records: Sequence[Record], first_offset: int, kinds: Kin
                 code(r.event_type, 0),
                 device(r.device, 0),
                 r.request_id != "",
+                surface(r.request_id, r.page) if r.request_id else 0,
             )
             for r in records
             if (session := visitor_key("", r.session_id)) >= 0
@@ -133,7 +135,9 @@ def events_from_records(records: Sequence[Record], first_offset: int, kinds: Kin
     out["offset"] = np.arange(first_offset, first_offset + len(records))
     for name in ("ts", "user", "item", "session", "category", "brand"):
         out[name] = rows[name]
-    _numbers(out, kinds, **{name: rows[name] for name in ("kind", "device", "shown", "price", "value", "rating", "dwell")})
+    _numbers(
+        out, kinds, **{name: rows[name] for name in ("kind", "device", "shown", "surface", "price", "value", "rating", "dwell")}
+    )
     searches = np.flatnonzero(out["role"] == Role.SEARCH)
     _search(out, searches, [records[place].context for place in searches.tolist()])
     return out
@@ -159,7 +163,8 @@ def events_from_table(table: pa.Table, kinds: Kinds) -> Events:
         kinds,
         kind=mapped(table["event_type"], kinds.code, np.int64),
         device=mapped(table["device"], lambda name: _DEVICE.get(name, 0), np.int64),
-        shown=pc.binary_length(table["request_id"]).to_numpy() > 0,
+        shown=(shown := pc.binary_length(table["request_id"]).to_numpy() > 0),
+        surface=_surfaces(table["request_id"], table["page"]) * shown,
         price=_floats(table["price"]),
         value=_floats(table["value"]),
         rating=_floats(table["rating"]),
@@ -267,6 +272,7 @@ def _numbers(
     kind: NDArray[np.int64],
     device: NDArray[np.int64],
     shown: NDArray[Any],
+    surface: NDArray[np.int64],
     price: NDArray[np.float64],
     value: NDArray[np.float64],
     rating: NDArray[np.float64],
@@ -274,10 +280,24 @@ def _numbers(
 ) -> None:
     """Fill the columns that are rounded or looked up; both ways pass here, so they can't differ."""
     carried, kind = kind >= OWN, kind & (OWN - 1)
-    out["kind"], out["device"], out["shown"] = kind, device, shown
+    out["kind"], out["device"], out["shown"], out["surface"] = kind, device, shown, surface
     out["role"], out["weight"] = kinds.role[kind], kinds.weight[kind]
     out["own"] = carried | (out["role"] == Role.DECLARED)
     _fix(out, price, value, rating, dwell)
+
+
+def _surface(request_id: str, page: str) -> int:
+    """Return the code of the surface that a list's id ends with, else that of the page, 0 for none."""
+    return SURFACE_CODES.get(request_id.rpartition("-")[2]) or SURFACE_CODES.get(page, 0)
+
+
+def _surfaces(request_ids: pa.ChunkedArray, pages: pa.ChunkedArray) -> NDArray[np.int64]:
+    """Return `_surface` of each row, `[n] int64`."""
+    out = mapped(pages, lambda page: SURFACE_CODES.get(page, 0), np.int64)
+    for name, code in SURFACE_CODES.items():
+        ending = pc.or_(pc.ends_with(request_ids, f"-{name}"), pc.equal(request_ids, name))
+        out[ending.to_numpy()] = code
+    return out
 
 
 class _Searched(msgspec.Struct):
