@@ -36,6 +36,7 @@ from nearline.schema.components import (
     World,
 )
 from nearline.schema.query import Query
+from nearline.schema.taking import absent
 
 HEAD = 200
 """Ranked candidates that rules get to see, at least."""
@@ -345,8 +346,8 @@ class Pipeline:
             assert run.ranked is not None
             assert run.whole is not None
             order, matrix = run.whole
-            places = order[rule.reserve(run.query, run.user, run.candidates.items[order])]
-            places = places[~np.isin(run.candidates.items[places], run.ranked.candidates.items)]
+            items = run.candidates.items[order]
+            places = order[absent(items, rule.reserve(run.query, run.user, items), run.ranked.candidates.items)]
             if not len(places) or run.abandoned:
                 return
             scored = run.scored

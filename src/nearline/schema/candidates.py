@@ -30,11 +30,15 @@ class Retrieved:
 NOTHING = Retrieved(np.empty(0, np.int32), np.empty(0, np.float32), np.empty(0, np.int32))
 
 
-@dataclass(frozen=True, slots=True)
+Said = tuple[F32, F32, I32, I32]
+
+
 class Candidates:
     """The merged, de-duplicated candidates of a request.
 
-    Attributes:
+    What the sources said of them stays where it is however often they are taken and put in order, until it is read.
+
+    Args:
         items: slots, `[n] int32`.
         retrieval: each source's score, 0 where it did not retrieve, `[n, n_sources] float32`.
         ranks: 1 / rank within each source, 0 where it did not retrieve, `[n, n_sources] float32`.
@@ -42,11 +46,33 @@ class Candidates:
         because: that source's reason, a slot or -1, `[n] int32`.
     """
 
-    items: I32
-    retrieval: F32
-    ranks: F32
-    source: I32
-    because: I32
+    __slots__ = ("_said", "items")
+
+    def __init__(self, items: I32, retrieval: F32, ranks: F32, source: I32, because: I32) -> None:
+        self.items = items
+        # The second is where in the first they are now, `None` where they are in its order: one value, so that a thread
+        # that comes in between sees both of one time.
+        self._said: tuple[Said, I32 | None] = (retrieval, ranks, source, because), None
+
+    @property
+    def retrieval(self) -> F32:
+        """Each source's score, `[n, n_sources] float32`."""
+        return self._read()[0]
+
+    @property
+    def ranks(self) -> F32:
+        """1 / rank within each source, `[n, n_sources] float32`."""
+        return self._read()[1]
+
+    @property
+    def source(self) -> I32:
+        """Place of the source that ranked it highest, `[n] int32`."""
+        return self._read()[2]
+
+    @property
+    def because(self) -> I32:
+        """That source's reason, a slot or -1, `[n] int32`."""
+        return self._read()[3]
 
     def __len__(self) -> int:
         """Return the number of candidates."""
@@ -58,15 +84,19 @@ class Candidates:
         Raises:
             IndexError: a place is none of theirs.
         """
-        from nearline.schema.taking import take  # compiled code, which whoever only declares an application need not load
+        from nearline.schema.taking import taken  # compiled code, which whoever only declares an application need not load
 
-        return take(self, places)
+        said, own = self._said
+        items, at = taken(self.items, own, places)
+        return self._of(items, said, at)
 
     def followed(self, more: Candidates) -> Candidates:
         """Return them with more behind them."""
-        own = (self.items, self.retrieval, self.ranks, self.source, self.because)
-        others = (more.items, more.retrieval, more.ranks, more.source, more.because)
-        return Candidates(*(np.concatenate(both) for both in zip(own, others, strict=True)))
+        items = np.concatenate((self.items, more.items))
+        (said, own), (others, places) = self._said, more._said
+        if said is others and own is not None and places is not None:
+            return self._of(items, said, np.concatenate((own, places)))
+        return Candidates(items, *(np.concatenate(both) for both in zip(self._read(), more._read(), strict=True)))
 
     def sifted(self, keep: NDArray[np.bool_], available: NDArray[np.bool_]) -> Candidates:
         """Return those to keep (`[n] bool`) that are available (`[n_slots] bool`), in order; itself where that is all."""
@@ -74,6 +104,21 @@ class Candidates:
 
         places = left(self.items, keep, available)
         return self if len(places) == len(self.items) else self.take(places)
+
+    @classmethod
+    def _of(cls, items: I32, said: Said, places: I32) -> Candidates:
+        found = cls.__new__(cls)
+        found.items, found._said = items, (said, places)
+        return found
+
+    def _read(self) -> Said:
+        said, places = self._said
+        if places is not None:
+            from nearline.schema.taking import copied
+
+            said = copied(*said, places)
+            self._said = said, None
+        return said
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +146,14 @@ class Ranked:
 
     def take(self, places: NDArray[np.intp] | I32 | NDArray[np.bool_]) -> Ranked:
         """Return the ranked candidates at places, in that order."""
-        outcomes = self.outcomes[:, places] if self.outcomes.size else self.outcomes
+        if places.dtype == np.bool_:
+            places = np.flatnonzero(places)
+        outcomes = self.outcomes.take(places, axis=1) if self.outcomes.size else self.outcomes
         propensities = None if self.propensities is None else self.propensities[places]
         labels = None if self.labels is None else self.labels[places]
         held = None if self.held is None else self.held[places]
         explored = None if self.explored is None else self.explored[places]
-        return Ranked(self.candidates.take(places), self.scores[places], outcomes, propensities, labels, held, explored)
+        return Ranked(self.candidates.take(places), self.scores.take(places), outcomes, propensities, labels, held, explored)
 
     def followed(self, more: Ranked) -> Ranked:
         """Return the list with more behind it, of which nothing is said yet: certain, without label, free."""

@@ -32,11 +32,16 @@ class Fallback:
         self._trending.bind(world, {})
 
     def remember(self, visitor: int, ranked: Ranked, size: int, offset: int) -> None:
-        """Keep the head of a list, made at a state offset, for its visitor."""
+        """Keep the head of a list, made at a state offset, for its visitor.
+
+        What was drawn for this list is no part of the visitor's own: a repetition would not be the same chance.
+        """
         if offset < self._erased.get(visitor, 0):
             return
-        c = ranked.candidates
-        self._last[visitor] = Retrieved(c.items[: 3 * size], ranked.scores[: 3 * size], c.because[: 3 * size])
+        own = np.arange(len(ranked.scores)) if ranked.explored is None else np.flatnonzero(~ranked.explored)
+        head = own[: 3 * size]
+        c = ranked.candidates.take(head)
+        self._last[visitor] = Retrieved(c.items, ranked.scores[head], c.because)
         self._last.move_to_end(visitor)
         if len(self._last) > self._keep:
             self._last.popitem(last=False)
