@@ -18,7 +18,7 @@ from nearline.rerank.category_cap import CategoryCap
 from nearline.rerank.diversity import DiversityRule
 from nearline.rerank.exploration import ExplorationRule
 from nearline.rerank.rule_boosts import RuleBoosts
-from nearline.rerank.rule_effects import MEMO
+from nearline.rerank.rule_effects import by_name
 from nearline.rerank.rule_exclusions import RuleExclusions
 from nearline.rerank.rule_places import RulePlaces
 from nearline.schema.candidates import Arranged, Ranked
@@ -58,8 +58,8 @@ def arranged(world: OnlineWorld, n: int, size: int, given: Ranked | None = None)
     user = world.hydrate(1, NOW)
     found = places.arrange(Query(1, NOW), user, given or ranked(n), size)
     if isinstance(found, Arranged):
-        return found.places.tolist(), found, user.memo.get(MEMO, {})
-    return found.tolist(), None, user.memo.get(MEMO, {})
+        return found.places.tolist(), found, by_name(user)
+    return found.tolist(), None, by_name(user)
 
 
 tag_sets = st.lists(st.lists(st.sampled_from("abc"), max_size=2, unique=True).map(tuple), min_size=1, max_size=30)
@@ -155,7 +155,7 @@ def test_pins_and_quotas_hold_after_diversity_and_the_cap_and_bring_back_what_th
     page = found.of(head).candidates.items[:size].tolist()
     assert page[1] == 305
     assert page[7:] == [300, 301, 302]
-    assert user.memo[MEMO] == {"star": 1, "new": 3}
+    assert by_name(user) == {"star": 1, "new": 3}
 
 
 def test_priority_decides_who_gets_a_place() -> None:
@@ -178,7 +178,7 @@ def test_boosts_multiply_and_spare_what_has_no_score() -> None:
     boosts.bind(world)
     user, scores = world.hydrate(1, NOW), np.array([1.0, 1.0, 1.0, -1.0], np.float32)
     assert boosts.adjust(Query(1, NOW), user, candidates(4), scores).tolist() == [2.0, 0.5, 1.0, -4.0]
-    assert user.memo[MEMO] == {"up": 2, "down": 2}
+    assert by_name(user) == {"up": 2, "down": 2}
     sunk = np.full(4, -1e30, np.float32)
     assert boosts.adjust(Query(1, NOW), user, candidates(4), sunk).tolist() == sunk.tolist()
 

@@ -17,7 +17,7 @@ from nearline.app.tenant import Tenant
 from nearline.pipeline.breaker import Breakers
 from nearline.pipeline.pipeline import Pipeline
 from nearline.pipeline.run import Run
-from nearline.rerank.rule_effects import MEMO
+from nearline.rerank.rule_effects import by_name, counted
 from nearline.schema.clock import HOUR, Clock
 from nearline.schema.declared import Declaration, Declared
 from nearline.schema.errors import NearlineError
@@ -251,10 +251,9 @@ class Engine:
         others = msgspec.structs.replace(query, trial=None)
         runs = [await self._worker.submit(recommender.start(one), recommender.pipeline) for one in (others, trial)]
         before, after = (recommender.finish(run, recommender.pipeline)[0] for run in runs)
-        memo = runs[1].user.memo if runs[1].user else {}
         known = runs[1].user is not None and runs[1].user.slot >= 0
         applies = self.world.rules.applies(trial, known)
-        return compared(before, after, self.catalog, applies, memo.get(MEMO, {}).get(rule.name, 0))
+        return compared(before, after, self.catalog, applies, by_name(runs[1].user).get(rule.name, 0))
 
     async def _prepare(self, query: Query) -> None:
         """Index the attributes that a request filters by, beside the requests, where nobody asked for them yet."""
@@ -336,9 +335,8 @@ class Engine:
         errors = run.trace.get("errors", ())
         for name in run.missing:
             (metrics.component_error if name in errors else metrics.component_timeout)(name)
-        if run.user is not None:
-            for rule, n in run.user.memo.get(MEMO, {}).items():
-                metrics.rule_effect(rule, n)
+        for effects in counted(run.user):
+            metrics.rule_effects(effects)
         for item in items:
             self._covered.add(item.item_id)
 

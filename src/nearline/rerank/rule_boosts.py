@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from nearline.rerank.rule_effects import lowest, note
+from nearline.rerank.rule_effects import hits, lowest
 from nearline.schema.candidates import F32, I32, Candidates
 from nearline.schema.components import UserState, World
 from nearline.schema.kernel import f4, i4, i8, kernel, u8
 from nearline.schema.query import Query
+from nearline.schema.rules import InForce
 
 SUNK = np.float32(-1e29)
 """Scores below it are no scores: such items stay last."""
@@ -25,8 +26,10 @@ def _adjust(
     rules: NDArray[np.uint64],
     factors: F32,
     out: F32,
-    hits: NDArray[np.int64],
-) -> None:
+    done: NDArray[np.int64],
+) -> bool:
+    """Write the new scores; return whether any is another."""
+    touched = False
     for i in range(len(items)):
         out[i] = scores[i]
         if items[i] >= len(bits) or scores[i] < SUNK:
@@ -37,10 +40,12 @@ def _adjust(
             while own:
                 place = 64 * w + lowest(own)
                 factor = min(MOST, max(np.float32(1.0) / MOST, factor * factors[place]))
-                hits[place] += 1
+                done[place] += 1
+                touched = True
                 own &= own - np.uint64(1)
         # A negative score is raised by what makes it smaller in size.
         out[i] = scores[i] * factor if scores[i] >= 0 else scores[i] / factor
+    return touched
 
 
 class RuleBoosts:
@@ -55,15 +60,17 @@ class RuleBoosts:
 
     def wanted(self, query: Query, user: UserState) -> bool:
         """Return whether a rule in force boosts or buries anything."""
-        force = self._world.rules.in_force(query, user.slot >= 0)
-        return force is not None and force.adjust is not None
+        return self._force(query, user) is not None
 
     def adjust(self, query: Query, user: UserState, candidates: Candidates, scores: F32) -> F32:
         """Return the new scores, `[n] float32`."""
-        force = self._world.rules.in_force(query, user.slot >= 0)
+        force = self._force(query, user)
         if force is None or force.adjust is None:
             return scores
-        out, hits = np.empty(len(scores), np.float32), np.zeros(64 * len(force.adjust), np.int64)
-        _adjust(candidates.items, np.ascontiguousarray(scores), force.bits, force.adjust, force.factors, out, hits)
-        note(user, force, hits)
-        return out
+        own, out = np.ascontiguousarray(scores), np.empty(len(scores), np.float32)
+        touched = _adjust(candidates.items, own, force.bits, force.adjust, force.factors, out, hits(user, force))
+        return out if touched else scores
+
+    def _force(self, query: Query, user: UserState) -> InForce | None:
+        force = self._world.rules.in_force(query, user.slot >= 0)
+        return None if force is None or force.adjust is None else force

@@ -1,8 +1,9 @@
-"""What declared rules did to a list: counted by rule, for the metrics and the trace; and how kernels read their bits."""
+"""What declared rules did to a list: counted in arrays, named where it is asked for; and how kernels read their bits."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,10 +27,36 @@ def lowest(word: Any) -> Any:
     return _PLACES[(one * np.uint64(_DE_BRUIJN)) >> np.uint64(58)]
 
 
-def note(user: UserState, force: InForce, hits: NDArray[np.int64]) -> None:
-    """Add effects by place of the rule, `[n_rules] int64`, to those noted before."""
-    touched = np.flatnonzero(hits)
-    if len(touched):
-        effects: dict[str, int] = user.memo.setdefault(MEMO, {})
-        for place in touched.tolist():
-            effects[force.names[place]] = effects.get(force.names[place], 0) + int(hits[place])
+class Effects(NamedTuple):
+    """Effects by place of the rule.
+
+    Attributes:
+        names: of the rules, by place.
+        hits: `[n] int64`, at least as many as names.
+    """
+
+    names: tuple[str, ...]
+    hits: NDArray[np.int64]
+
+
+def hits(user: UserState, force: InForce) -> NDArray[np.int64]:
+    """Return where kernels count what rules do to a visitor's list, by place of the rule, `[64 words] int64`."""
+    effects: list[Effects] = user.memo.setdefault(MEMO, [])
+    # The rules may have been made anew since the step before.
+    if not effects or effects[-1].names is not force.names:
+        effects.append(Effects(force.names, np.zeros(64 * force.bits.shape[1], np.int64)))
+    return effects[-1].hits
+
+
+def counted(user: UserState | None) -> Sequence[Effects]:
+    """Return what rules did to a visitor's list."""
+    return () if user is None else user.memo.get(MEMO, ())
+
+
+def by_name(user: UserState | None) -> dict[str, int]:
+    """Return how often each rule did something to a visitor's list; those that did nothing are left out."""
+    found: dict[str, int] = {}
+    for names, own in counted(user):
+        for place in np.flatnonzero(own).tolist():
+            found[names[place]] = found.get(names[place], 0) + int(own[place])
+    return found

@@ -8,11 +8,13 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
 
+import numpy as np
 from msgspec import Struct
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from nearline.rerank.rule_effects import Effects
 from nearline.schema.rules import MOST_RULES
 from nearline.schema.served import SERVED_FROM
 
@@ -137,6 +139,7 @@ class Metrics(Collector):
         self._requests = self._histograms["nearline_request_seconds"]
         self._stages = self._histograms["nearline_stage_seconds"]
         self._effect = self._histograms["nearline_event_effect_seconds"][""]
+        self._effects = Effects((), np.zeros(0, np.int64))
         self._asked: Mapping[str, float] = {}
         self.registry.register(self)
         ProcessCollector(registry=self.registry)
@@ -163,10 +166,22 @@ class Metrics(Collector):
         self._add("nearline_lists_total", served_from, 1)
         self._add("nearline_lists_by_reach_total", reach, 1)
 
-    def rule_effect(self, rule: str, n: int) -> None:
-        """Count what a rule did to a list; beyond the first `MOST_RULES` names, under "other"."""
-        held = self._counters["nearline_rule_effects_total"]
-        self._add("nearline_rule_effects_total", rule if rule in held or len(held) < MOST_RULES else "other", n)
+    def rule_effects(self, effects: Effects) -> None:
+        """Count what rules did to a list; beyond the first `MOST_RULES` names, under "other"."""
+        with self._lock:
+            if effects.names is self._effects.names:
+                self._effects.hits[:] += effects.hits
+            else:
+                self._name_effects()
+                self._effects = Effects(effects.names, effects.hits.copy())
+
+    def _name_effects(self) -> None:
+        """Turn effects by place into counters by name, as late as can be: it takes as long as there are rules."""
+        held, (names, hits) = self._counters["nearline_rule_effects_total"], self._effects
+        for place in np.flatnonzero(hits).tolist():
+            name = names[place] if names[place] in held or len(held) < MOST_RULES else "other"
+            held[name] = held.get(name, 0.0) + int(hits[place])
+        hits[:] = 0
 
     def events(self, accepted: int = 0, rejected: int = 0, duplicate: int = 0, unknown_item: int = 0) -> None:
         """Count events; the HTTP layer counts all but duplicates, which only the engine knows."""
@@ -197,6 +212,8 @@ class Metrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Return all metrics as Prometheus has them."""
+        with self._lock:
+            self._name_effects()
         for one in METRICS:
             labels = [one.label] if one.label else []
             if one.type == "histogram":

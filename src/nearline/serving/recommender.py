@@ -14,7 +14,7 @@ from nearline.pipeline.ordering import fusion_parts
 from nearline.pipeline.pipeline import Pipeline
 from nearline.pipeline.run import Run
 from nearline.pipeline.tracing import Tracer
-from nearline.rerank.rule_effects import MEMO
+from nearline.rerank.rule_effects import by_name
 from nearline.schema.candidates import F32
 from nearline.schema.components import Source, UserState
 from nearline.schema.event import Record
@@ -54,25 +54,24 @@ class Recommender:
         if ranked is None or fell_back:
             ranked, served_from = self.fallback.ranked(query, user, pipeline.breakers.shut().union(run.missing))
         elif query.limits:
-            # What was drawn for this list is no part of the visitor's own: a repetition would not be the same chance.
-            own = ranked if ranked.explored is None else ranked.take(~ranked.explored)
-            self.fallback.remember(query.visitor, own, query.page_size, run.offset)
+            self.fallback.remember(query.visitor, ranked, query.page_size, run.offset)
         n = min(query.page_size, len(ranked.scores))
-        slots = ranked.candidates.items[:n].tolist()
+        ranked = ranked.take(np.arange(n, dtype=np.int32))
+        slots = ranked.candidates.items.tolist()
         ids = [catalog.ids[slot] for slot in slots]
-        scores = ranked.scores[:n].tolist()
-        because = ranked.candidates.because[:n].tolist()
+        scores = ranked.scores.tolist()
+        because = ranked.candidates.because.tolist()
         names = pipeline.sources
-        sources = [_FALLBACK] * n if fell_back else [names[s] for s in ranked.candidates.source[:n].tolist()]
+        sources = [_FALLBACK] * n if fell_back else [names[s] for s in ranked.candidates.source.tolist()]
         # An item is no reason for itself.
         led = [cause if cause != slot else -1 for cause, slot in zip(because, slots, strict=True)]
-        explored = [] if ranked.explored is None else np.flatnonzero(ranked.explored[:n]).tolist()
+        explored = [] if ranked.explored is None else np.flatnonzero(ranked.explored).tolist()
         sayings: list[Saying] = list(sources)
         for place in explored:
             sayings[place], led[place] = _EXPLORED, -1
         reasons = self.reasons(sayings, led, slots, user, query.locale)
         if query.explain or query.debug:
-            reasons = _shared(reasons, ranked.candidates.ranks[:n], names)
+            reasons = _shared(reasons, ranked.candidates.ranks, names)
         items = [
             ServedItem(
                 ids[i],
@@ -85,7 +84,7 @@ class Recommender:
             for i in range(n)
         ]
         if ranked.labels is not None:
-            labels = ranked.labels[:n].tolist()
+            labels = ranked.labels.tolist()
             items = [msgspec.structs.replace(item, label=label) for item, label in zip(items, labels, strict=True)]
         # Whoever answers the list says so with its id: where it was shown is then known without a join.
         request_id = f"{secrets.token_hex(12)}-{query.surface}"
@@ -116,7 +115,7 @@ class Recommender:
             served_from,
             query.variant,
             query.device,
-            [] if ranked.propensities is None else ranked.propensities[:n].tolist(),
+            [] if ranked.propensities is None else ranked.propensities.tolist(),
             features,
             list(query.cart),
             query.location,
@@ -167,7 +166,7 @@ class Recommender:
         trace: dict[str, Any] = dict(run.trace)
         trace["filters"] = {name: [ids[slot] for slot in gone.tolist()] for name, gone in run.trace.get("filters", {}).items()}
         trace["candidates"] = 0 if run.candidates is None else len(run.candidates)
-        trace["rules"] = {} if run.user is None else run.user.memo.get(MEMO, {})
+        trace["rules"] = by_name(run.user)
         trace["milliseconds"] = {stage: round(seconds * 1e3, 3) for stage, seconds in run.times.items()}
         if isinstance(run.watch, Tracer):
             left = {snapshot.step: len(snapshot.items) for snapshot in run.watch.snapshots}
