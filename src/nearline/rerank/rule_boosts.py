@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from nearline.rerank.rule_effects import hits, lowest
+from nearline.rerank.rule_effects import hits, lowest, touched
 from nearline.schema.candidates import F32, I32, Candidates
 from nearline.schema.components import UserState, World
 from nearline.schema.kernel import f4, i4, i8, kernel, u8
@@ -29,10 +29,10 @@ def _adjust(
     done: NDArray[np.int64],
 ) -> bool:
     """Write the new scores; return whether any is another."""
-    touched = False
-    for i in range(len(items)):
-        out[i] = scores[i]
-        if items[i] >= len(bits) or scores[i] < SUNK:
+    out[:] = scores
+    places, any_ = np.empty(len(items) + 1, np.int32), False
+    for i in places[: touched(items, bits, rules, places)]:
+        if scores[i] < SUNK:
             continue
         factor = np.float32(1.0)
         for w in range(len(rules)):
@@ -41,11 +41,11 @@ def _adjust(
                 place = 64 * w + lowest(own)
                 factor = min(MOST, max(np.float32(1.0) / MOST, factor * factors[place]))
                 done[place] += 1
-                touched = True
+                any_ = True
                 own &= own - np.uint64(1)
         # A negative score is raised by what makes it smaller in size.
         out[i] = scores[i] * factor if scores[i] >= 0 else scores[i] / factor
-    return touched
+    return any_
 
 
 class RuleBoosts:
@@ -68,8 +68,8 @@ class RuleBoosts:
         if force is None or force.adjust is None:
             return scores
         own, out = np.ascontiguousarray(scores), np.empty(len(scores), np.float32)
-        touched = _adjust(candidates.items, own, force.bits, force.adjust, force.factors, out, hits(user, force))
-        return out if touched else scores
+        changed = _adjust(candidates.items, own, force.bits, force.adjust, force.factors, out, hits(user, force))
+        return out if changed else scores
 
     def _force(self, query: Query, user: UserState) -> InForce | None:
         force = self._world.rules.in_force(query, user.slot >= 0)

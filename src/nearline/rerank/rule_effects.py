@@ -27,6 +27,33 @@ def lowest(word: Any) -> Any:
     return _PLACES[(one * np.uint64(_DE_BRUIJN)) >> np.uint64(58)]
 
 
+@inline
+def touched(items: Any, bits: Any, rules: Any, out: Any) -> Any:
+    """Write the places of items that any of some rules is for, in order; return how many. It has no branch to guess wrong.
+
+    Args:
+        items: slots, `[n] int32`; one that came after the bits were made waits for the next ones.
+        bits: rules by item, `[n_slots, words] uint64`.
+        rules: which, `[words] uint64`.
+        out: `[n + 1] int32`.
+    """
+    low, high = 0, len(rules)
+    while low < high and rules[low] == 0:
+        low += 1
+    while low < high and rules[high - 1] == 0:
+        high -= 1
+    n = 0
+    for i in range(len(items)):
+        known = items[i] < len(bits)
+        slot = items[i] if known else 0
+        any_ = np.uint64(0)
+        for w in range(low, high if len(bits) else low):
+            any_ |= bits[slot, w] & rules[w]
+        out[n] = i
+        n += known & (any_ != 0)
+    return n
+
+
 class Effects(NamedTuple):
     """Effects by place of the rule.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from nearline.rerank.rule_effects import hits, lowest
+from nearline.rerank.rule_effects import hits, lowest, touched
 from nearline.schema.candidates import I32, Candidates
 from nearline.schema.components import UserState, World
 from nearline.schema.kernel import b1, i4, i8, kernel, u8
@@ -18,15 +18,15 @@ def _drop(
     items: I32, bits: NDArray[np.uint64], rules: NDArray[np.uint64], keep: NDArray[np.bool_], done: NDArray[np.int64]
 ) -> None:
     """Clear the flag of each item that a rule is for; the first one is counted."""
-    for i in range(len(items)):
-        keep[i] = True
-        # An item that came after the bits were made waits for the next ones.
-        if items[i] < len(bits):
-            for w in range(len(rules)):
-                own = bits[items[i], w] & rules[w]
-                if own and keep[i]:
-                    keep[i] = False
-                    done[64 * w + lowest(own)] += 1
+    keep[:] = True
+    places = np.empty(len(items) + 1, np.int32)
+    for i in places[: touched(items, bits, rules, places)]:
+        keep[i] = False
+        for w in range(len(rules)):
+            own = bits[items[i], w] & rules[w]
+            if own:
+                done[64 * w + lowest(own)] += 1
+                break
 
 
 class RuleExclusions:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nearline.rerank.rule_effects import hits, lowest
+from nearline.rerank.rule_effects import hits, lowest, touched
 from nearline.schema.candidates import I32, Arranged, Ranked
 from nearline.schema.components import UserState, World
 from nearline.schema.kernel import b1, i4, i8, inline, kernel, u8
@@ -25,6 +25,15 @@ def _bit(place: Any) -> Any:
     return np.uint64(1) << np.uint64(place & 63)
 
 
+@inline
+def _first(own: Any, rules: Any) -> Any:
+    """Return the place of the first rule of some that an item is for, -1 for none."""
+    for w in range(len(rules)):
+        if own[w] & rules[w]:
+            return 64 * w + lowest(own[w] & rules[w])
+    return -1
+
+
 @kernel(i4[::1], u8[:, ::1], i4[:, ::1], i4[::1])
 def _reserve(items: I32, bits: Bits, rows: I32, out: I32) -> int:
     """Write the places of the first few items that each pin and each lower quota is for; return how many."""
@@ -35,9 +44,10 @@ def _reserve(items: I32, bits: Bits, rows: I32, out: I32) -> int:
             need[rows[j, 0]] = rows[j, 2] + SPARE
             needy[rows[j, 0] >> 6] |= _bit(rows[j, 0])
     n = 0
-    for i in range(len(items)):
+    places = np.empty(len(items) + 1, np.int32)
+    for i in places[: touched(items, bits, needy, places)]:
         chosen = False
-        for w in range(words if items[i] < len(bits) else 0):
+        for w in range(words):
             own = bits[items[i], w] & needy[w]
             chosen = chosen or own != 0
             while own:
@@ -74,7 +84,7 @@ def _arrange(
         size: of the page.
         out: places in the new order, the page first, `[n]`.
         held: what a rule holds on the page, and keeps out of it, false before, `[n]`.
-        said: place of the lower quota that an item on the page counts for, -1 before, `[n]`.
+        said: place of the lower quota that an item on the page counts for, -1 before, `[page]`.
         done: effects by place of the rule.
     """
     n, m, words = len(items), len(rows), len(rules)
@@ -84,12 +94,14 @@ def _arrange(
     left, first, pinned = np.zeros(m, np.int64), np.full(m, n, np.int64), np.zeros(m, np.int64)
     for j in range(m):
         row[rows[j, 0]] = j
-    for i in range(n):
-        for w in range(words if items[i] < len(bits) else 0):
-            own[i, w] = rest = bits[items[i], w] & rules[w]
+    meant = np.empty(n + 1, np.int32)
+    meant = meant[: touched(items, bits, rules, meant)]
+    for one in meant:
+        for w in range(words):
+            own[one, w] = rest = bits[items[one], w] & rules[w]
             while rest:
                 j = row[64 * w + lowest(rest)]
-                first[j] = min(first[j], i)
+                first[j] = min(first[j], one)
                 left[j] += 1
                 rest &= rest - np.uint64(1)
     need, room, window = np.zeros(m, np.int64), np.zeros(m, np.int64), np.zeros(m, np.int64)
@@ -128,6 +140,7 @@ def _arrange(
             need[j] = max(0, min(rows[j, 2] - pinned[j], left[j]))
         room[j] = rows[j, 2] - pinned[j]
     free = np.zeros(page + 1, np.int64)
+    begin, next_ = 0, 0
     barring, needing = np.zeros(words, np.uint64), np.zeros(words, np.uint64)
     for here in range(page):
         if at[here] >= 0:
@@ -151,29 +164,31 @@ def _arrange(
                 barring[rows[j, 0] >> 6] |= _bit(rows[j, 0])
             if window[j] > here and need[j] > 0 and k <= forced:
                 needing[rows[j, 0] >> 6] |= _bit(rows[j, 0])
+        # The best that may stand here; then, where one of those that are needed must, it is among what rules are for.
         natural, pick, ruler = -1, -1, m
-        for i in range(n):
-            if used[i]:
-                continue
-            barred = -1
-            for w in range(words):
-                if own[i, w] & barring[w]:
-                    barred = 64 * w + lowest(own[i, w] & barring[w])
+        while used[begin]:
+            begin += 1
+        for i in range(begin, n):
+            if not used[i]:
+                barred = _first(own[i], barring)
+                if barred < 0:
+                    natural = i
                     break
+                passed[i] = barred
+        while next_ < len(meant) and meant[next_] < begin:
+            next_ += 1
+        for k in range(next_, len(meant) if natural >= 0 and forced >= 0 else 0):
+            i = int(meant[k])
+            if used[i] or i < natural:
+                continue
+            barred = _first(own[i], barring)
             if barred >= 0:
                 passed[i] = barred
                 continue
-            if natural < 0:
-                natural = i
-                if forced < 0:
-                    break
-            for w in range(words):
-                if own[i, w] & needing[w]:
-                    # Where not all can have what they need, the highest priority goes first.
-                    j = row[64 * w + lowest(own[i, w] & needing[w])]
-                    if j < ruler:
-                        pick, ruler = i, j
-                    break
+            needed = _first(own[i], needing)
+            # Where not all can have what they need, the highest priority goes first.
+            if needed >= 0 and row[needed] < ruler:
+                pick, ruler = i, row[needed]
             if pick >= 0 and (not short or ruler == 0):
                 break
         if pick < 0:
@@ -264,7 +279,7 @@ class RulePlaces:
         n, force = len(ranked.scores), self._force(query, user)
         if force is None or force.arrange is None:
             return np.arange(n, dtype=np.int32)
-        out, held, said = np.empty(n, np.int32), np.zeros(n, np.bool_), np.full(n, -1, np.int32)
+        out, held, said = np.empty(n, np.int32), np.zeros(n, np.bool_), np.full(min(size, n), -1, np.int32)
         items, done = np.ascontiguousarray(ranked.candidates.items), hits(user, force)
         _arrange(items, force.bits, force.arrange, force.places, size, out, held, said, done)
         if ranked.held is not None:
