@@ -67,12 +67,14 @@ class Candidates:
     @property
     def source(self) -> I32:
         """Place of the source that ranked it highest, `[n] int32`."""
-        return self._read()[2]
+        said, places = self._said
+        return said[2] if places is None else said[2].take(places)
 
     @property
     def because(self) -> I32:
         """That source's reason, a slot or -1, `[n] int32`."""
-        return self._read()[3]
+        said, places = self._said
+        return said[3] if places is None else said[3].take(places)
 
     def __len__(self) -> int:
         """Return the number of candidates."""

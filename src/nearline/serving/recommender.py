@@ -56,22 +56,21 @@ class Recommender:
         elif query.limits:
             self.fallback.remember(query.visitor, ranked, query.page_size, run.offset)
         n = min(query.page_size, len(ranked.scores))
-        ranked = ranked.take(np.arange(n, dtype=np.int32))
-        slots = ranked.candidates.items.tolist()
+        slots = ranked.candidates.items[:n].tolist()
         ids = [catalog.ids[slot] for slot in slots]
-        scores = ranked.scores.tolist()
-        because = ranked.candidates.because.tolist()
+        scores = ranked.scores[:n].tolist()
+        because = ranked.candidates.because[:n].tolist()
         names = pipeline.sources
-        sources = [_FALLBACK] * n if fell_back else [names[s] for s in ranked.candidates.source.tolist()]
+        sources = [_FALLBACK] * n if fell_back else [names[s] for s in ranked.candidates.source[:n].tolist()]
         # An item is no reason for itself.
         led = [cause if cause != slot else -1 for cause, slot in zip(because, slots, strict=True)]
-        explored = [] if ranked.explored is None else np.flatnonzero(ranked.explored).tolist()
+        explored = [] if ranked.explored is None else np.flatnonzero(ranked.explored[:n]).tolist()
         sayings: list[Saying] = list(sources)
         for place in explored:
             sayings[place], led[place] = _EXPLORED, -1
         reasons = self.reasons(sayings, led, slots, user, query.locale)
         if query.explain or query.debug:
-            reasons = _shared(reasons, ranked.candidates.ranks, names)
+            reasons = _shared(reasons, ranked.candidates.ranks[:n], names)
         items = [
             ServedItem(
                 ids[i],
@@ -84,7 +83,7 @@ class Recommender:
             for i in range(n)
         ]
         if ranked.labels is not None:
-            labels = ranked.labels.tolist()
+            labels = ranked.labels[:n].tolist()
             items = [msgspec.structs.replace(item, label=label) for item, label in zip(items, labels, strict=True)]
         # Whoever answers the list says so with its id: where it was shown is then known without a join.
         request_id = f"{secrets.token_hex(12)}-{query.surface}"
@@ -115,7 +114,7 @@ class Recommender:
             served_from,
             query.variant,
             query.device,
-            [] if ranked.propensities is None else ranked.propensities.tolist(),
+            [] if ranked.propensities is None else ranked.propensities[:n].tolist(),
             features,
             list(query.cart),
             query.location,
