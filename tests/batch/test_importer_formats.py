@@ -190,14 +190,14 @@ def test_trivago_click_outs_say_what_was_shown(make: Make) -> None:
     data = load_dataset(folder)
     assert rows(data, "user_id", "item_id", "event_type", "price", "request_id", "device") == [
         ("u", "8", "interaction", 50.0, "", "mobile"),
-        ("u", "9", "clickout", 60.0, "s-3", "mobile"),
-        ("v", "7", "clickout", 71.0, "t-2", "desktop"),
+        ("u", "9", "clickout", 60.0, "s-3-search", "mobile"),
+        ("v", "7", "clickout", 71.0, "t-2-search", "desktop"),
     ]
     assert data.report.dropped == {"about no item": 2}
     assert data.lists is not None
     assert [(r["request_id"], r["items"], r["offset"], r["timestamp"]) for r in data.lists.to_pylist()] == [
-        ("s-3", ["8", "9", "7"], 1, 120_000),
-        ("t-2", ["7", "9"], 2, 130_000),
+        ("s-3-search", ["8", "9", "7"], 1, 120_000),
+        ("t-2-search", ["7", "9"], 2, 130_000),
     ]
     items = {item.item_id: item for item in data.items}
     assert (items["7"].price, items["7"].tags, items["99"].price) == (71.0, ("WiFi", "Pool"), None)

@@ -95,6 +95,7 @@ def test_keys_of_words_group_by_stem_and_say_nothing_readable() -> None:
         a, b = words_of(f"{one} {other}", 8)
         assert a != b
         assert a >> 12 == b >> 12
+    assert words_of("pentax x1000", 8)[1] >> 12 != words_of("x1001", 8)[0] >> 12
     assert len(query_words("a few words more than four, which are kept")) == 4
     assert query_words("a blue running jacket for women") == query_words("blue running jacket women")
     assert set(query_words("")) == {0}

@@ -22,10 +22,10 @@ def word_key(word: str) -> int:
     """Return the key of a word in small letters: 20 bits of its stem, then 12 of the whole word; never 0.
 
     The stem is its first letters, without the endings that plurals have in English, German, French and Spanish: so
-    "shoes" finds "shoe", and "headphone" "headphones".
+    "shoes" finds "shoe", and "headphone" "headphones". What has a digit, such as a model's number, is a stem of its own.
     """
     stem = word.rstrip("esn")
-    stem = stem[:STEM] if len(stem) >= 3 else word[:3]
+    stem = word if not word.isalpha() else stem[:STEM] if len(stem) >= 3 else word[:3]
     return (key32(stem) >> WHOLE << WHOLE) | (key32(word) & ((1 << WHOLE) - 1)) or 1
 
 

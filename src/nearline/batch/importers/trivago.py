@@ -107,7 +107,7 @@ def _lists(actions: pa.Table) -> tuple[pa.Table, pa.Table, dict[str, float]]:
     for place, ids_shown, said, item_id, session, step in zip(shown.tolist(), items, prices, *columns, strict=True):
         of_list = dict(zip(ids_shown, map(float, said), strict=True)) if len(said) == len(ids_shown) else {}
         last |= of_list
-        clicked[place], ids[place] = of_list.get(item_id), f"{session}-{step:.0f}"
+        clicked[place], ids[place] = of_list.get(item_id), f"{session}-{step:.0f}-search"
     events = actions.drop_columns(["step", "impressions", "prices"])
     events = events.append_column("price", pa.array(clicked, pa.float64()))
     events = events.append_column("request_id", pa.array(ids, pa.string()))
