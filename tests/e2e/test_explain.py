@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,7 +11,10 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from server_process import Server, items
+from server_process import APP, Server, items
+
+from nearline.client import Client
+from nearline.schema.event import TOPICS
 
 SIZE = 5
 
@@ -91,6 +95,57 @@ def test_the_command_says_the_same(server: Server) -> None:
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert "filtered" in said
     assert "suppressed" in said
+
+
+def test_without_a_server_the_command_reads_the_data_and_writes_nothing(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    settings = {"SERVER_PORT": port, "SERVER_API_KEY": "k"}
+    own = Server(tmp_path / "own", {**settings, "BUDGET_TOTAL_MS": 2000, "BUDGET_RULES_MS": 500})
+    asked = ("explain", "asker", "i5", "--page-size", "5")
+    assert "there is no data yet" in own.run(*asked, status=2)
+    own.start()
+    try:
+        with Client(f"http://127.0.0.1:{port}", "k") as client:
+            client.put_items(items(40))
+            trail = [("view", "i0"), ("view", "i5")]
+            for user, kind, item in [*((f"u{n}", *one) for n in range(6) for one in trail), ("asker", "purchase", "i0")]:
+                client.event(kind, user_id=user, item_id=item)
+            client.flush()
+        online, beside = own.run(*asked), own.run(*asked, "--offline")
+        assert f"asked the server at http://127.0.0.1:{port}" in online
+        assert "asked no server; reading the data in" in beside
+        other = Server(tmp_path / "other", settings, APP.replace("faults", "others"))
+        elsewhere = other.run(*asked, status=2)
+        assert "another application, faults, is served" in elsewhere
+        assert "there is no data yet" in elsewhere
+        own.kill()
+        before = stored(own)
+        killed = own.run(*asked)
+        assert f"no server answers at http://127.0.0.1:{port}; reading the data in" in killed
+        assert "there is no such item" in own.run("explain", "asker", "never-came", status=2)
+        assert "page-size" in own.run("explain", "asker", "i5", "--page-size", "101", status=2)
+        assert stored(own) == before
+        own.start()
+        own.stop()
+        snapshot = own.run(*asked)
+        for said in (online, beside, killed, snapshot):
+            assert "shown" in said
+            assert "Because you bought Item 0" in said
+            assert [line for line in said.splitlines() if "covisit" in line] == [
+                line for line in online.splitlines() if "covisit" in line
+            ]
+    finally:
+        own.end()
+
+
+def stored(server: Server) -> dict[str, object]:
+    """Return what is in the data's folder; of the log, whose file SQLite tidies after a crash, how far it reaches."""
+    found = (server.folder / "data").rglob("*")
+    log = server.tenant().log(read_only=True)
+    ends = {topic: log.end(topic) for topic in TOPICS}
+    log.close()
+    return ends | {str(path): path.read_bytes() for path in found if path.is_file() and "log.sqlite" not in path.name}
 
 
 def test_who_was_here_and_what_is_in_service(server: Server) -> None:

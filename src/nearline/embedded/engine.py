@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import logging
 import time
 from collections import OrderedDict
@@ -13,6 +12,7 @@ from typing import Any
 import msgspec
 
 from nearline.app.binding import build_pipeline
+from nearline.app.release import current_release
 from nearline.app.tenant import Tenant
 from nearline.pipeline.breaker import Breakers
 from nearline.pipeline.pipeline import Pipeline
@@ -98,7 +98,7 @@ class Engine:
                 self._log.set_end(topic, archived)
         self.replayed = await loop.run_in_executor(None, self.stream.restore, self._log)
         await loop.run_in_executor(None, self.sessions.restore, self._log)
-        self.release = self._load_release()
+        self.release = current_release(self.tenant)
         self.recommender = Recommender(self.tenant, self.world, self._pipeline(self.release))
         self._writer = Writer(self._log, self.stream, self.clock, loop, self._folded, self._gave_up)
         self._worker = Worker(loop)
@@ -135,21 +135,6 @@ class Engine:
         self.ready, self.failure = False, error
         self.stop()
 
-    def _load_release(self) -> Release | None:
-        version = self.tenant.releases.current()
-        if not version:
-            return None
-        try:
-            release = self.tenant.releases.load(version, self.tenant.feature_set)
-            if (outcomes := release.manifest.outcomes) != list(self.app.outcomes):
-                raise NearlineError("release", version, f"it predicts {outcomes}, the application other outcomes; train again")
-            if (own := release.arrays.get(self.tenant.parts.ranker.name)) is not None:
-                copy.copy(self.tenant.parts.ranker).load(own)  # it refuses what another version fitted
-            return release
-        except NearlineError as error:
-            logger.warning("release not loaded; the streamed sources serve", extra={"error": str(error)})
-            return None
-
     def _pipeline(self, release: Release | None) -> Pipeline:
         arrays, version = (release.arrays, release.manifest.version) if release else ({}, "")
         return build_pipeline(self.tenant, self.world, arrays, version, self._breakers)
@@ -157,7 +142,7 @@ class Engine:
     async def reload(self) -> str:
         """Swap to the current release, between requests; return its version."""
         loop = asyncio.get_running_loop()
-        release = await loop.run_in_executor(None, self._load_release)
+        release = await loop.run_in_executor(None, current_release, self.tenant)
         if release is not None:
             # Indexes are built beside the loop, which goes on serving from the release before.
             pipeline = await loop.run_in_executor(None, self._pipeline, release)
