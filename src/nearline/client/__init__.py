@@ -16,7 +16,22 @@ from __future__ import annotations
 from nearline.client.aio import AsyncClient
 from nearline.client.errors import ApiError, NearlineClientError, UnavailableError
 from nearline.client.http import Retry
+from nearline.client.list_types import BatchedList, BatchedLists, Change, Finding, LastShown, ListRequest, Page, PageRow, Why
+from nearline.client.operation_types import Application, AttributeKind, EventKind, Gate, Item, PageKind, Release, Releases
 from nearline.client.outbox import Outbox, OutboxOptions, OutboxStats
+from nearline.client.rule_types import (
+    AtLeast,
+    AtMost,
+    Boost,
+    Bury,
+    Condition,
+    Exclude,
+    Pin,
+    PreviewPlace,
+    Rule,
+    RulePreview,
+    RuleShown,
+)
 from nearline.client.sync import Client
 from nearline.client.types import (
     EditorialList,
@@ -30,25 +45,60 @@ from nearline.client.types import (
     Trending,
     UserErased,
 )
+from nearline.client.user_types import InterestsTaken, Onboarding, OnboardingCategory, OnboardingItem, Profile, RecentUser
 
 __all__ = [
     "ApiError",
+    "Application",
     "AsyncClient",
+    "AtLeast",
+    "AtMost",
+    "AttributeKind",
+    "BatchedList",
+    "BatchedLists",
+    "Boost",
+    "Bury",
+    "Change",
     "Client",
+    "Condition",
     "EditorialList",
+    "EventKind",
+    "Exclude",
     "Explanation",
+    "Finding",
+    "Gate",
+    "InterestsTaken",
+    "Item",
     "ItemsTaken",
+    "LastShown",
+    "ListRequest",
     "NearlineClientError",
+    "Onboarding",
+    "OnboardingCategory",
+    "OnboardingItem",
     "Outbox",
     "OutboxOptions",
     "OutboxStats",
+    "Page",
+    "PageKind",
+    "PageRow",
+    "Pin",
+    "PreviewPlace",
+    "Profile",
+    "RecentUser",
     "Recommendation",
     "Recommendations",
     "Rejection",
+    "Release",
+    "Releases",
     "Retry",
+    "Rule",
+    "RulePreview",
+    "RuleShown",
     "SimilarItem",
     "SimilarItems",
     "Trending",
     "UnavailableError",
     "UserErased",
+    "Why",
 ]

@@ -16,7 +16,10 @@ from nearline.client import http
 from nearline.client.errors import NearlineClientError, UnavailableError
 from nearline.client.events import EventSender
 from nearline.client.http import BUSY, JSON, Request, Retry
+from nearline.client.operation import AsyncOperationCalls
 from nearline.client.outbox import Outbox, OutboxOptions
+from nearline.client.pages import AsyncPageCalls
+from nearline.client.rules import AsyncRuleCalls
 from nearline.client.types import (
     EditorialList,
     EditorialLists,
@@ -27,9 +30,10 @@ from nearline.client.types import (
     Trending,
     UserErased,
 )
+from nearline.client.users import AsyncUserCalls
 
 
-class AsyncClient(EventSender):
+class AsyncClient(EventSender, AsyncPageCalls, AsyncUserCalls, AsyncRuleCalls, AsyncOperationCalls):
     """Talks to one server from one event loop; arguments and answers are those of `Client`.
 
     Close it, or use it in `async with`: no hook at the end of the program can send what waits, since the loop is gone then.

@@ -19,7 +19,10 @@ from nearline.client import http
 from nearline.client.errors import NearlineClientError, UnavailableError
 from nearline.client.events import EventSender
 from nearline.client.http import BUSY, JSON, Request, Retry
+from nearline.client.operation import OperationCalls
 from nearline.client.outbox import Outbox, OutboxOptions
+from nearline.client.pages import PageCalls
+from nearline.client.rules import RuleCalls
 from nearline.client.types import (
     EditorialList,
     EditorialLists,
@@ -30,9 +33,10 @@ from nearline.client.types import (
     Trending,
     UserErased,
 )
+from nearline.client.users import UserCalls
 
 
-class Client(EventSender):
+class Client(EventSender, PageCalls, UserCalls, RuleCalls, OperationCalls):
     """Talks to one server; any number of threads may share it.
 
     Connections are kept and reused. Closing, or the end of the program, sends what waits. A forked child starts with an
