@@ -21,6 +21,7 @@ from nearline.app.tenant import Tenant
 from nearline.schema.components import Source
 from nearline.stores.catalog import replay_catalog
 from nearline.stores.history import history, iter_records
+from nearline.stores.log import Movable
 
 COMMAND = "python -m benchmarks.replay"
 SHORT, FULL, CHUNK = 2_000_000, 10_000_000, 500_000
@@ -56,6 +57,7 @@ def lake_of(folder: Path, events: int) -> Tenant:
     log, from_log = tenant.log(), source.log(read_only=True)
     for _, records in iter_records(from_log, source.lake, "item_events"):
         log.append({"item_events": records})
+    assert isinstance(log, Movable)
     log.set_end("user_events", events)
     from_log.close()
     log.close()

@@ -37,7 +37,6 @@ WRONG_FILES = [
     ("[server]\nhost = '0.0.0.0'", "server.api_key", "''", "0.0.0.0 is not loopback"),
     ("[server]\nhost = 'shop.example'", "server.api_key", "''", "NEARLINE_SERVER_API_KEY"),
     ("[server]\nhost = '::'\napi_key = ' '", "server.api_key", "' '", "not loopback"),
-    ("[storage]\nlog = 'kafka://k:9092'", "storage.log", "'kafka://k:9092'", 'write "sqlite:"'),
     ("[storage]\nstate = 'redis:'", "storage.state", "'redis:'", 'write "memory:"'),
     ("[storage]\nlake = 's3://b'", "storage.lake", "'s3://b'", 'write "file:"'),
     ("[storage]\npath = ''", "storage.path", "''", "not empty"),
@@ -88,7 +87,7 @@ WRONG_VARIABLES = [
     ("NEARLINE_BUDGET_TOTAL_MS", "1", "1.0", "the sum of the stages"),
     ("NEARLINE_CANDIDATES_QUOTA", "als", "{'als': ''}", "a table of names"),
     ("NEARLINE_CANDIDATES_QUOTA", "{als", "'{als'", "a table of names"),
-    ("NEARLINE_STORAGE_LOG", "kafka:", "'kafka:'", 'write "sqlite:"'),
+    ("NEARLINE_STORAGE_LOG", "pigeon:", "'pigeon:'", "use one of kafka:, sqlite:"),
     ("NEARLINE_TRAIN_EVERY", "soon", "'soon'", '"24h"'),
 ]
 

@@ -21,7 +21,7 @@ from nearline.stores.archive import archive, trim_archived
 from nearline.stores.encode import EVENT_COLUMNS, events_from_records, events_from_table
 from nearline.stores.history import history, iter_records
 from nearline.stores.lake import Lake, records
-from nearline.stores.sqlite_log import SqliteLog
+from nearline.stores.logs.sqlite import SqliteLog
 
 KINDS = Kinds([EventType("click")])
 T0 = 20_000 * DAY
@@ -98,7 +98,7 @@ import os, sys
 from nearline.schema.clock import WallClock
 from nearline.stores import lake as m
 from nearline.stores.archive import archive
-from nearline.stores.sqlite_log import SqliteLog
+from nearline.stores.logs.sqlite import SqliteLog
 kill, when = sys.argv[3], int(sys.argv[4])
 real, calls = os.replace, []
 def replace(a, b):
@@ -253,7 +253,7 @@ def test_a_bulk_import_comes_before_the_log(log: SqliteLog, lake: Lake) -> None:
     table = pa.table({"user_id": np.arange(n), "item_id": ["i"] * n, "action_type": ["click"] * n,
                       "timestamp": T0 + np.arange(n) * HOUR})  # fmt: skip
     log.set_end("user_events", lake.write_table("user_events", table))
-    assert log.append({"user_events": made(n, 5)}) == {"user_events": n}
+    assert log.append({"user_events": made(n, 5)}) == {"user_events": {0: n + 5}}
     numbers = concat(list(history(log, lake, "user_events", kinds=KINDS)))
     assert numbers["offset"].tolist() == list(range(n + 5))
     assert set(numbers["kind"]) == {1}

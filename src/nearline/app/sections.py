@@ -70,7 +70,15 @@ class Storage(Struct, frozen=True):
         str,
         Meta(description="The one folder that holds everything; relative to the application's.", min_length=1),
     ] = "nearline-data"
-    log: Annotated[str, Meta(description='Store of the event log, by URL; only "sqlite:" so far.')] = "sqlite:"
+    log: Annotated[str, Meta(description='Store of the event log, by URL: "sqlite:", "postgresql:" or "kafka:".')] = "sqlite:"
+    partitions: Annotated[
+        int,
+        Meta(
+            description="Parts of the log that workers share out; more than 1 with kafka: only. Never changed later.",
+            ge=1,
+            le=1024,
+        ),
+    ] = 1
     state: Annotated[str, Meta(description='Store of the online state, by URL; only "memory:" so far.')] = "memory:"
     lake: Annotated[str, Meta(description='Store of the archived log, by URL; only "file:" so far.')] = "file:"
     durability: Annotated[

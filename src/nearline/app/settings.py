@@ -18,12 +18,13 @@ from nearline.app.settings_keys import SettingKey, setting_keys
 from nearline.app.settings_text import settings_table, settings_toml
 from nearline.schema.errors import NearlineError
 from nearline.schema.query import SURFACES
+from nearline.stores.open_log import log_schemes, scheme_of
 
 __all__ = ["Settings", "load_settings", "parse_duration", "settings_table", "settings_toml"]
 
 PREFIX = "NEARLINE_"
 HIDDEN = "(hidden)"
-SCHEMES = {"log": "sqlite:", "state": "memory:", "lake": "file:"}
+SCHEMES = {"state": "memory:", "lake": "file:"}
 _KUBERNETES = re.compile(r"_SERVICE_(HOST|PORT)(_|$)|_PORT_\d+_(TCP|UDP|SCTP)(_|$)")
 
 
@@ -155,6 +156,8 @@ def _check(settings: Settings, given: _Given) -> None:
         if url != scheme:
             here = f'write "{scheme}", the only store of the {key} in this version'
             refuse(f"storage.{key}", url, f"{here}; its place is the folder storage.path")
+    if scheme_of(settings.storage.log) not in log_schemes():
+        refuse("storage.log", settings.storage.log, f"use one of {', '.join(name + ':' for name in log_schemes())}")
     train, state, budget, keep = settings.train, settings.state, settings.budget, settings.retention
     every = parse_duration(train.every, given.name("train.every"))
     if train.every.strip() and every < 60_000:

@@ -24,9 +24,10 @@ from nearline.sources.als import AlsSource
 from nearline.sources.trending import TrendingSource
 from nearline.stores.catalog import Catalog
 from nearline.stores.lake import Lake
+from nearline.stores.log import Log
+from nearline.stores.open_log import LogPlace, open_log
 from nearline.stores.releases import ReleaseStore
 from nearline.stores.snapshots import SnapshotStore
-from nearline.stores.sqlite_log import SqliteLog
 from nearline.stores.state import MemoryState
 from nearline.stores.world import OnlineWorld
 
@@ -123,17 +124,18 @@ class Tenant:
         """Hash that releases and snapshots must match."""
         return feature_set_hash(self.features.features)
 
-    def world(self, sources: tuple[Source, ...] | None = None) -> OnlineWorld:
+    def world(self, sources: tuple[Source, ...] | None = None, partitions: int = 1) -> OnlineWorld:
         """Return an empty world for the application's folds; it shares no state with others.
 
         Args:
             sources: whose state it keeps; the tenant's own by default.
+            partitions: of the log whose events it folds.
         """
         sources = self.parts.sources if sources is None else sources
         folds = self._folds(sources)
         stateful: list[Stateful] = [SuppressionLists(self.kinds), *(copy.deepcopy(part) for s in sources for part in s.state)]
         state = self.settings.state
-        memory = MemoryState(folds, stateful, state.hot_ttl_hours * HOUR, state.history_ttl_days * DAY)
+        memory = MemoryState(folds, stateful, state.hot_ttl_hours * HOUR, state.history_ttl_days * DAY, partitions)
         return OnlineWorld(memory, Catalog(memory), self.app.condition_kinds, self.app.declared)
 
     def _folds(self, sources: tuple[Source, ...]) -> list[Fold]:
@@ -145,18 +147,21 @@ class Tenant:
         """Hash that snapshots must match."""
         sources, state = self.parts.sources, self.settings.state
         parts = sorted(part.name for source in sources for part in source.state)
-        settings = (state.hot_ttl_hours, state.history_ttl_days)
+        settings = (state.hot_ttl_hours, state.history_ttl_days, self.settings.storage.partitions)
         return state_hash(self._folds(sources), parts, self.app.types, settings)
 
-    def log(self, read_only: bool = False, importing: bool = False) -> SqliteLog:
-        """Open the log; one process at a time may write.
+    def log(self, read_only: bool = False, importing: bool = False) -> Log:
+        """Open the log; where it is not shared, one process at a time may write.
 
         Raises:
             NearlineError: another process writes, or an import was broken off and it is not the import that asks.
+            StoreUnavailableError: it can't be reached.
         """
         if not importing and (self.folder / IMPORTING).exists():
             raise NearlineError("storage.path", str(self.folder), "an import was broken off; run it again, and it goes on")
-        return SqliteLog(self.folder / "log.sqlite", self.settings.storage.durability, read_only=read_only)
+        storage, keep = self.settings.storage, self.settings.retention.log_days
+        place = LogPlace(storage.log, self.folder, self.name, storage.durability, storage.partitions, read_only, keep)
+        return open_log(place)
 
     @cached_property
     def lake(self) -> Lake:

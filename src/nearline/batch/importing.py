@@ -18,7 +18,8 @@ from nearline.schema.event import Record
 from nearline.schema.item import Item
 from nearline.schema.served import IMPRESSION, Impression
 from nearline.stores.durable import sync
-from nearline.stores.log import Log
+from nearline.stores.encode import complete, records_from_table
+from nearline.stores.log import Log, Movable
 
 CHUNK = 100_000
 ITEMS = 5_000
@@ -68,7 +69,7 @@ def import_dataset(
     if events is not None:
         dataset = Dataset(dataset.name, dataset.items, events, dataset.order_only, dataset.positive)
     check_types(tenant, dataset)
-    rows, lake = int(dataset.rows.num_rows), tenant.lake
+    rows = int(dataset.rows.num_rows)
     log = tenant.log(importing=True)
     try:
         begun = _begin(tenant, log, dataset)
@@ -77,17 +78,10 @@ def import_dataset(
             some = dataset.items[begin : begin + ITEMS]
             log.append({"item_events": [item_record(item, last) for item in some]})
             progress("items", begin + len(some), len(dataset.items))
-        done = lake.end("user_events")
-        for chunk in dataset.chunks(CHUNK, done):
-            lake.write_table("user_events", chunk)
-            done += chunk.num_rows
-            progress("events", done, rows)
-        if dataset.lists is not None:
-            for begin in range(lake.end("feedback"), dataset.lists.num_rows, CHUNK):
-                lake.write_table("feedback", _impressions(dataset.lists.slice(begin, CHUNK)))
-                progress("lists", min(begin + CHUNK, dataset.lists.num_rows), dataset.lists.num_rows)
-            log.set_end("feedback", lake.end("feedback"))
-        log.set_end("user_events", lake.end("user_events"))
+        if isinstance(log, Movable):
+            _to_lake(tenant, log, dataset, progress)
+        else:
+            _to_log(log, dataset, begun.digest, progress)
         # One millisecond on, so that nothing asked now ties with the last event.
         anchor = last + 1 if data_clock else 0
         tenant.write_meta(Meta(dataset.order_only, anchor, WallClock().now(), dataset.name))
@@ -95,6 +89,41 @@ def import_dataset(
     finally:
         log.close()
     return rows
+
+
+def _to_lake(tenant: Tenant, log: Movable, dataset: Dataset, progress: Progress) -> None:
+    """Write events and lists to the lake alone, and move the log's ends behind them."""
+    lake, rows = tenant.lake, int(dataset.rows.num_rows)
+    done = lake.end("user_events")
+    for chunk in dataset.chunks(CHUNK, done):
+        lake.write_table("user_events", chunk)
+        done += chunk.num_rows
+        progress("events", done, rows)
+    if dataset.lists is not None:
+        for begin in range(lake.end("feedback"), dataset.lists.num_rows, CHUNK):
+            lake.write_table("feedback", _impressions(dataset.lists.slice(begin, CHUNK)))
+            progress("lists", min(begin + CHUNK, dataset.lists.num_rows), dataset.lists.num_rows)
+        log.set_end("feedback", lake.end("feedback"))
+    log.set_end("user_events", lake.end("user_events"))
+
+
+def _to_log(log: Log, dataset: Dataset, name: str, progress: Progress) -> None:
+    """Append events and lists to a log that others read: each event has an id, so that what is repeated counts once."""
+    rows = int(dataset.rows.num_rows)
+    ends = {topic: sum(log.partition(n).end(topic) for n in range(log.partitions)) for topic in ("user_events", "feedback")}
+    done = ends["user_events"] // ITEMS * ITEMS
+    for chunk in dataset.chunks(ITEMS, done):
+        records = records_from_table(complete(chunk, "user_events", done, ""))
+        for place, record in enumerate(records, done):
+            record.event_id = record.event_id or f"{name}-{place}"
+        log.append({"user_events": records})
+        done += len(records)
+        progress("events", done, rows)
+    if dataset.lists is not None:
+        for begin in range(ends["feedback"] // ITEMS * ITEMS, dataset.lists.num_rows, ITEMS):
+            table = _impressions(dataset.lists.slice(begin, ITEMS))
+            log.append({"feedback": records_from_table(complete(table, "feedback", begin, ""))})
+            progress("lists", min(begin + ITEMS, dataset.lists.num_rows), dataset.lists.num_rows)
 
 
 def check_types(tenant: Tenant, dataset: Dataset) -> None:

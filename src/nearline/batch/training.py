@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 import numpy as np
@@ -23,13 +23,15 @@ from nearline.batch.splitting import TimeSplit, before, split_times
 from nearline.batch.teaching import Lesson, Teacher, lessons_in_order, sampled_lessons
 from nearline.pipeline.pipeline import Pipeline
 from nearline.rankers.logistic import LogisticRanker
+from nearline.schema.clock import HOUR
 from nearline.schema.components import Arrays, Examples, FitData
 from nearline.schema.errors import NearlineError
-from nearline.schema.event import Events, concat
+from nearline.schema.event import Events
 from nearline.schema.ids import keys
-from nearline.stores.history import history, iter_records
+from nearline.stores.history import every_record, iter_records
 from nearline.stores.log import Log
 from nearline.stores.releases import Gate, Manifest, Release
+from nearline.stores.timeline import Timeline, timeline
 from nearline.stores.world import OnlineWorld
 
 Say = Callable[[str], None]
@@ -67,7 +69,8 @@ def train(tenant: Tenant, say: Say = lambda text: None, split: TimeSplit | None 
 
 def _train(tenant: Tenant, log: Log, say: Say, split: TimeSplit | None) -> Outcome:
     settings, order_only = tenant.settings.train, tenant.meta.order_only
-    events = concat(list(history(log, tenant.lake, "user_events", kinds=tenant.kinds)))
+    past = timeline(log, tenant.lake, tenant.kinds, tenant.settings.state.dedupe_hours * HOUR)
+    events = past.events
     if not len(events):
         raise NearlineError("user_events", 0, "import a history or send events first")
     cleaned, dropped = clean(events, order_only)
@@ -80,7 +83,7 @@ def _train(tenant: Tenant, log: Log, say: Say, split: TimeSplit | None) -> Outco
     arrays: dict[str, Arrays] = {source.name: source.fit(data) for source in tenant.parts.sources}
     say("sources fitted: " + (", ".join(name for name, own in arrays.items() if own) or "none"))
     fitted = build_pipeline(tenant, world, arrays)
-    examples, taught_by = _teach(tenant, log, world, events, cleaned, times, fitted, say)
+    examples, taught_by = _teach(tenant, log, world, past, cleaned, times, fitted, say)
     gates = [teaching_gate(examples)]
     manifest = _manifest(tenant, times, len(cleaned), len(items), taught_by, dropped)
     if not gates[0].passed:
@@ -122,14 +125,14 @@ def _teach(
     tenant: Tenant,
     log: Log,
     world: OnlineWorld,
-    events: Events,
+    past: Timeline,
     cleaned: Events,
     times: TimeSplit,
     fitted: Pipeline,
     say: Say,
 ) -> tuple[Examples, str]:
-    settings, kinds = tenant.settings.train, tenant.kinds
-    lessons = _logged_lessons(tenant, log, times, events)
+    settings, kinds, events = tenant.settings.train, tenant.kinds, past.events
+    lessons = _logged_lessons(tenant, log, times, past)
     if len(lessons) > settings.examples:
         chosen = np.random.default_rng(settings.seed).choice(len(lessons), settings.examples, replace=False)
         lessons = [lessons[place] for place in np.sort(chosen).tolist()]
@@ -149,21 +152,27 @@ def _teach(
     return teacher.examples(), " and ".join(taught_by)
 
 
-def _logged_lessons(tenant: Tenant, log: Log, times: TimeSplit, events: Events) -> list[Lesson]:
-    lake, kinds = tenant.lake, tenant.kinds
-    if not log.end("feedback"):
+def _logged_lessons(tenant: Tenant, log: Log, times: TimeSplit, past: Timeline) -> list[Lesson]:
+    kinds = tenant.kinds
+    shown = list(every_record(log, tenant.lake, "feedback"))
+    if not shown:
         return []
-    shown = [r for _, records in iter_records(log, lake, "feedback") for r in records]
-    acted = (r for _, records in iter_records(log, lake, "user_events") for r in records if r.request_id)
-    users, at, _ = tombstones(events)
+    acted = (record for record in every_record(log, tenant.lake, "user_events") if record.request_id)
+    users, at, _ = tombstones(past.events)
     erased = dict(zip(users.tolist(), at.tolist(), strict=True))
     touched = touches(acted, kinds, times.taught)
-    return impression_lessons(shown, touched, kinds, times.fitted, times.taught, erased)
+    lessons = impression_lessons(shown, touched, kinds, times.fitted, times.taught, erased)
+    return [_moved(lesson, past) for lesson in lessons]
+
+
+def _moved(lesson: Lesson, past: Timeline) -> Lesson:
+    """Return a lesson whose moment is in the one order of all events."""
+    moment = lesson.moment
+    return replace(lesson, moment=replace(moment, offset=past.at(moment.query.visitor, moment.offset)))
 
 
 def _relabel(lesson: Lesson, place: int) -> Lesson:
-    moment = lesson.moment
-    return Lesson(type(moment)(moment.offset, moment.query, place), lesson.items, lesson.outcomes, lesson.complete)
+    return replace(lesson, moment=replace(lesson.moment, label=place))
 
 
 def _cases(tenant: Tenant, events: Events, times: TimeSplit) -> list[Lesson]:

@@ -10,12 +10,14 @@ import numpy as np
 from nearline.app.tenant import Tenant
 from nearline.batch.replaying import Moment, replay
 from nearline.schema.candidates import Candidates
+from nearline.schema.clock import HOUR
 from nearline.schema.components import ReadContext
-from nearline.schema.event import concat
+from nearline.schema.errors import NearlineError
 from nearline.schema.ids import keys
 from nearline.schema.served import Impression
-from nearline.stores.history import history, iter_records
+from nearline.stores.history import iter_records
 from nearline.stores.log import Log
+from nearline.stores.timeline import timeline
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +47,16 @@ class VerifyReport:
 
 
 def verify(tenant: Tenant, log: Log) -> VerifyReport:
-    """Recompute every logged vector from lake and log; what the sources said is taken as logged."""
+    """Recompute every logged vector from lake and log; what the sources said is taken as logged.
+
+    Raises:
+        NearlineError: the log is divided, so that no one offset says what a list had seen.
+    """
     shown: list[tuple[Moment, Impression]] = []
     skipped = 0
+    if log.partitions > 1:
+        remedy = "lists of a divided log were made between the offsets of many partitions; verify one with a single partition"
+        raise NearlineError("storage.partitions", log.partitions, remedy)
     for _, records in iter_records(log, tenant.lake, "feedback"):
         for record in records:
             impression = msgspec.json.decode(record.context, type=Impression)
@@ -59,7 +68,7 @@ def verify(tenant: Tenant, log: Log) -> VerifyReport:
             shown.append((Moment(impression.offset, impression.query(record), len(shown)), impression))
     world = tenant.world()
     world.adopt(iter_records(log, tenant.lake, "item_events"))
-    events = concat(list(history(log, tenant.lake, "user_events", kinds=tenant.kinds)))
+    events = timeline(log, tenant.lake, tenant.kinds, tenant.settings.state.dedupe_hours * HOUR).events
     features = tenant.features
     given = features.slices[0].stop
     differing: dict[str, int] = {}

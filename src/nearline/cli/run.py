@@ -17,8 +17,8 @@ from nearline.app.starter import write_starter
 from nearline.cli.options import HERE, AppFile, Config, arguments_of, tenant_of
 from nearline.embedded.engine import Engine
 from nearline.embedded.server import serve as run_server
-from nearline.schema.event import TOPICS
 from nearline.serving import logs
+from nearline.stores.archive import places
 
 console = Console(stderr=True)
 
@@ -69,8 +69,10 @@ def status(app: AppFile = HERE, config: Config = None) -> None:
     table = Table("topic", "log from", "log to", "in the lake up to", title=f"{tenant.folder}")
     log = tenant.log(read_only=True)
     try:
-        for topic in TOPICS:
-            table.add_row(topic, *(f"{n:,}" for n in (log.start(topic), log.end(topic), tenant.lake.end(topic))))
+        for topic, number in places(log):
+            part, lake = log.partition(number), tenant.lake.partition(number)
+            name = f"{topic} {number}" if log.partitions > 1 else topic
+            table.add_row(name, *(f"{n:,}" for n in (part.start(topic), part.end(topic), lake.end(topic))))
     finally:
         log.close()
     out.print(table)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from nearline.app.tenant import Tenant
 from nearline.schema.errors import NearlineError
+from nearline.stores.logs.sqlite import SqliteLog
+from nearline.stores.open_log import scheme_of
 
 
 def backup(tenant: Tenant, to: Path) -> int:
@@ -18,8 +20,11 @@ def backup(tenant: Tenant, to: Path) -> int:
         to: the `[storage] path` of the copy; new, or an empty folder.
 
     Raises:
-        NearlineError: `to` holds something already.
+        NearlineError: `to` holds something already, or the log is a server's, which has backups of its own.
     """
+    if scheme_of(tenant.settings.storage.log) != "sqlite":
+        remedy = "back that server up by its own means; the folder storage.path may be copied as it is"
+        raise NearlineError("storage.log", tenant.settings.storage.log, remedy)
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise NearlineError("to", str(to), "name a new folder: a backup is never written over anything")
     here, there = tenant.folder, to / tenant.name
@@ -28,7 +33,8 @@ def backup(tenant: Tenant, to: Path) -> int:
     _copy(here / "snapshots", there / "snapshots")
     log = tenant.log(read_only=True)
     try:
-        log.copy(there / "log.sqlite")
+        if isinstance(log, SqliteLog):
+            log.copy(there / "log.sqlite")
     finally:
         log.close()
     with tenant.lake.locked():

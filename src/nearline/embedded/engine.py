@@ -22,7 +22,7 @@ from nearline.schema.clock import HOUR, Clock
 from nearline.schema.declared import Declaration, Declared
 from nearline.schema.errors import NearlineError
 from nearline.schema.event import ERASE, TOPICS, Record
-from nearline.schema.ids import key, visitor_key
+from nearline.schema.ids import key, partition_of, visitor_key
 from nearline.schema.item import Item
 from nearline.schema.query import Query
 from nearline.schema.rules import Rule
@@ -39,9 +39,11 @@ from nearline.serving.why import Why, why
 from nearline.serving.worker import Worker
 from nearline.stores.archive import trim_archived
 from nearline.stores.catalog import DELETED
+from nearline.stores.log import Movable
 from nearline.stores.recent import RecentUser, recent_users
 from nearline.stores.releases import Manifest, Release
 from nearline.stores.rulebook import Rulebook
+from nearline.stream.follower import Follower
 from nearline.stream.local import LocalStream, expiry
 from nearline.stream.sessions import Sessions
 from nearline.stream.writer import Writer
@@ -81,6 +83,7 @@ class Engine:
         self.release: Release | None = None
         self.sessions = Sessions(tenant.settings.state.hot_ttl_hours * HOUR)
         self._carrying: set[asyncio.Future[int]] = set()
+        self._follower: Follower | None = None
         self.impressions_lost = 0
         self._covered: set[str] = set()
         self.jobs: dict[str, float] = {}
@@ -92,15 +95,20 @@ class Engine:
     async def open(self) -> None:
         """Restore state, load the release, start the threads; then it is ready."""
         loop = asyncio.get_running_loop()
-        for topic in TOPICS:
-            # A relaxed log may have lost its tail in a power cut; offsets that the lake gave away are not given again.
-            if (archived := self.tenant.lake.end(topic)) > self._log.end(topic):
-                self._log.set_end(topic, archived)
+        if isinstance(self._log, Movable):
+            for topic in TOPICS:
+                # A relaxed log may have lost its tail in a power cut; offsets that the lake gave away are not given again.
+                if (archived := self.tenant.lake.end(topic)) > self._log.end(topic):
+                    self._log.set_end(topic, archived)
         self.replayed = await loop.run_in_executor(None, self.stream.restore, self._log)
         await loop.run_in_executor(None, self.sessions.restore, self._log)
         self.release = current_release(self.tenant)
         self.recommender = Recommender(self.tenant, self.world, self._pipeline(self.release))
-        self._writer = Writer(self._log, self.stream, self.clock, loop, self._folded, self._gave_up)
+        settle = None
+        if self._log.shared:
+            self._follower = Follower(self._log, self.stream, loop, broken=self._gave_up)
+            settle = self._follower.settle
+        self._writer = Writer(self._log, self.stream, self.clock, loop, self._folded, self._gave_up, settle)
         self._worker = Worker(loop)
         # One list before the first request: caches warm, indexes built.
         query = Query(0, self.clock.now(), limits=False, log=False)
@@ -125,6 +133,8 @@ class Engine:
         loop = asyncio.get_running_loop()
         self._renewing.cancel()
         await loop.run_in_executor(None, self._writer.close)
+        if self._follower is not None:
+            await loop.run_in_executor(None, self._follower.close)
         self._worker.close()
         if self.failure is None:
             await loop.run_in_executor(None, self.stream.save)
@@ -170,16 +180,18 @@ class Engine:
         return self._writer.pending > self.settings.server.queue_events
 
     async def add_events(self, records: Sequence[Record]) -> int:
-        """Make events durable and fold them; return the offset after the last.
+        """Make events durable and fold them; return the offset after the last, in its visitor's partition of the log.
 
         With the first event that names both, what a session did anonymously is carried to its user.
         """
         merged = self.sessions.merged(records, self.clock.now())
         try:
-            return await self._writer.submit("user_events", merged)
+            ends = await self._writer.submit("user_events", merged)
         except Exception:
             self.sessions.put_back(merged)
             raise
+        last = merged[-1]
+        return ends[partition_of(visitor_key(last.user_id, last.session_id), self._log.partitions)]
 
     async def _login(self, query: Query) -> None:
         """Carry what a session did to the user who now asks, so that his list sees it; a slow log is not waited for."""
@@ -205,7 +217,7 @@ class Engine:
         self.catalog.check(items)
         now = self.clock.now()
         records = [Record("", "put", "", item.item_id, now, now, context=msgspec.json.encode(item).decode()) for item in items]
-        return await self._writer.submit("item_events", records)
+        return (await self._writer.submit("item_events", records))[0]
 
     async def delete_item(self, item_id: str) -> bool:
         """Withdraw an item, durably; return whether it was there."""
@@ -217,7 +229,7 @@ class Engine:
 
     async def declare(self, declaration: Declaration) -> int:
         """Make a declaration durable and bring it into force; return the offset of `item_events` after it."""
-        offset = await self._writer.submit("item_events", [declaration.record(self.clock.now())])
+        offset = (await self._writer.submit("item_events", [declaration.record(self.clock.now())]))[0]
         # What is made of it is there when the answer comes: the next list is under it.
         await asyncio.get_running_loop().run_in_executor(None, self.world.rules.renew, self.clock.now())
         return offset
@@ -248,7 +260,8 @@ class Engine:
     async def erase_user(self, user_id: str) -> int:
         """Write the tombstone and clear the user's state at once; return the tombstone's offset."""
         now = self.clock.now()
-        offset = await self._writer.submit("user_events", [Record("", ERASE, user_id, "", now, now)])
+        ends = await self._writer.submit("user_events", [Record("", ERASE, user_id, "", now, now)])
+        offset = ends[partition_of(key(user_id), self._log.partitions)]
         self.recommender.fallback.forget(key(user_id), offset)
         return offset - 1
 
@@ -391,7 +404,7 @@ class Engine:
 
     def _folded(self, events: int, seconds: float) -> None:
         self.metrics.effect(seconds)
-        if new := self._writer.duplicates - self._counted:
+        if new := self._writer.duplicates + self.stream.dropped - self._counted:
             self._counted += new
             self.metrics.events(duplicate=new)
 
@@ -399,12 +412,14 @@ class Engine:
 
     def gauges(self) -> dict[str, float]:
         """Return the numbers for `/metrics` that only the engine knows."""
-        state, log = self.world.state, self._log
+        state, follower = self.world.state, self._follower
+        lag = follower.lag if follower is not None else self._log.end("user_events") - state.offset
+        archived = sum(self.tenant.lake.partition(number).end("user_events") for number in range(self._log.partitions))
         release = self.release.manifest if self.release else None
         return {
             "nearline_queue_events": float(self._writer.pending),
-            "nearline_log_lag_events": float(log.end("user_events") - state.offset),
-            "nearline_archive_lag_events": float(log.end("user_events") - self.tenant.lake.end("user_events")),
+            "nearline_log_lag_events": float(lag),
+            "nearline_archive_lag_events": float(state.offset + lag - archived),
             "nearline_catalog_items": float(len(self.catalog)),
             "nearline_catalog_coverage": len(self._covered) / max(1, len(self.catalog)),
             "nearline_visitors": float(len(state.users)),

@@ -49,9 +49,8 @@ class HydratingWorld(World, Protocol):
         """Return a visitor's rows at `now`."""
         ...
 
-    @property
-    def offset(self) -> int:
-        """Offset up to which events are folded."""
+    def offset_of(self, visitor: int) -> int:
+        """Return up to which offset the partition of a visitor's events is folded."""
         ...
 
 
@@ -193,7 +192,7 @@ class Pipeline:
         run.trace.setdefault("errors", {})[name] = repr(error)
 
     def _hydrate(self, run: Run) -> None:
-        run.version, run.offset = self.world.version, self.world.offset
+        run.version, run.offset = self.world.version, self.world.offset_of(run.query.visitor)
         run.user = self.world.hydrate(run.query.visitor, run.query.now)
         run.slack = sum(rule.slack(run.user) for rule in self._slacking)
         if run.query.filters:

@@ -34,3 +34,8 @@ def key32(name: str) -> int:
 def visitor_key(user_id: str, session_id: str) -> int:
     """Return the key of who acts: the user or, when anonymous, the session."""
     return _hash(user_id) if user_id else (_hash("session:" + session_id) if session_id else 0)
+
+
+def partition_of(visitor: int, partitions: int) -> int:
+    """Return the partition that a visitor's events go to; the remainder of his key, so that whoever has the key can tell."""
+    return visitor % partitions

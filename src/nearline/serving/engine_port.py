@@ -42,7 +42,7 @@ class EnginePort(Protocol):
         ...
 
     async def add_events(self, records: Sequence[Record]) -> int:
-        """Make events durable and fold them; return the offset after the last.
+        """Make events durable and fold them; return the offset after the last, in its visitor's partition of the log.
 
         Duplicates by event_id within the horizon are dropped silently: they are accepted already.
 

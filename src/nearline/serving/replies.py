@@ -23,7 +23,7 @@ class EventsTaken(msgspec.Struct, frozen=True):
         event_ids: by place in the batch, null where the event was rejected.
         rejected: the others, each with what to do.
         unknown_items: accepted events about items that are not registered.
-        offset: a list whose `offset` is as large has seen these events.
+        offset: a list for the last event's user whose `offset` is as large has seen these events.
     """
 
     accepted: int

@@ -8,7 +8,7 @@ from nearline.schema.clock import Clock
 from nearline.schema.errors import NearlineError
 from nearline.schema.event import TOPICS, Topic
 from nearline.stores.lake import Lake
-from nearline.stores.log import Log
+from nearline.stores.log import Log, Position
 
 CHUNK = 100_000
 
@@ -19,7 +19,7 @@ class ArchiveReport:
 
     Attributes:
         records: archived by this run, by topic.
-        ends: where the lake ends now, by topic.
+        ends: where the lake ends now, by topic; the sum of its partitions.
         behind: records that the log held beyond that when the run began, by topic.
     """
 
@@ -42,23 +42,39 @@ def archive(log: Log, lake: Lake, clock: Clock, chunk: int = CHUNK, min_records:
         NearlineError: the lake and the log don't fit together; see `check`.
         StoreUnavailableError: one of them can't be used now; run again.
     """
-    report = ArchiveReport({}, {}, {})
-    for topic in TOPICS:
-        check(log, lake, topic)
-        end, done = log.end(topic), 0
-        position = lake.end(topic)
-        while position < end:
-            first, records = log.read(topic, position, min(chunk, end - position))
-            if not records:
-                break
-            waited = clock.now() - records[0].ingested_at
-            if len(records) < min_records and waited < max_age_ms:
-                break
-            position = lake.write(topic, first, records)
-            done += len(records)
-        report.records[topic], report.ends[topic] = done, position
-        report.behind[topic] = max(0, end - position)
+    report = ArchiveReport(dict.fromkeys(TOPICS, 0), dict.fromkeys(TOPICS, 0), dict.fromkeys(TOPICS, 0))
+    for topic, number in places(log):
+        done, position, behind = _archive(
+            log.partition(number), lake.partition(number), topic, clock, chunk, min_records, max_age_ms
+        )
+        report.records[topic] += done
+        report.ends[topic] += position
+        report.behind[topic] += behind
     return report
+
+
+def places(log: Log) -> list[Position]:
+    """Return every topic and partition that a log has."""
+    return [(topic, number) for topic in TOPICS for number in range(1 if topic == "item_events" else log.partitions)]
+
+
+def _archive(
+    log: Log, lake: Lake, topic: Topic, clock: Clock, chunk: int, min_records: int, max_age_ms: int
+) -> tuple[int, int, int]:
+    """Copy one partition of a topic; return how many records went, where the lake ends, and how much is left."""
+    check(log, lake, topic)
+    end, done = log.end(topic), 0
+    position = lake.end(topic)
+    while position < end:
+        first, records = log.read(topic, position, min(chunk, end - position))
+        if not records:
+            break
+        waited = clock.now() - records[0].ingested_at
+        if len(records) < min_records and waited < max_age_ms:
+            break
+        position = lake.write(topic, first, records)
+        done += len(records)
+    return done, position, max(0, end - position)
 
 
 def trim_archived(log: Log, lake: Lake, clock: Clock, retention_ms: int) -> dict[Topic, int]:
@@ -70,11 +86,12 @@ def trim_archived(log: Log, lake: Lake, clock: Clock, retention_ms: int) -> dict
     Raises:
         NearlineError: the lake and the log don't fit together; see `check`.
     """
-    trimmed: dict[Topic, int] = {}
-    for topic in TOPICS:
-        check(log, lake, topic)
-        before = min(lake.end(topic), log.offset_at(topic, clock.now() - retention_ms))
-        trimmed[topic] = log.trim(topic, before)
+    trimmed: dict[Topic, int] = dict.fromkeys(TOPICS, 0)
+    for topic, number in places(log):
+        part, archived = log.partition(number), lake.partition(number)
+        check(part, archived, topic)
+        before = min(archived.end(topic), part.offset_at(topic, clock.now() - retention_ms))
+        trimmed[topic] += part.trim(topic, before)
     return trimmed
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from nearline.schema.errors import NearlineError
 from nearline.schema.event import DEVICES, EVENT, Events, Record, Role, Topic, empty_events
-from nearline.schema.ids import key, key32, visitor_key
+from nearline.schema.ids import key, key32, keys, visitor_key
 from nearline.schema.kernel import f8, inline, kernel, record
 from nearline.schema.kinds import OWN, Kinds
 from nearline.schema.query import SURFACE_CODES
@@ -62,6 +62,9 @@ SCHEMA: Any = pa.schema(
     ]
 )
 """Columns of every topic. Times are ms UTC, `dwell_time` is `dwell_ms` in seconds; strings are never null."""
+
+IDENTIFIED_COLUMNS = (*EVENT_COLUMNS, "event_id", "ingested_at")
+"""Those, and what tells duplicates."""
 
 ALIASES = {"action_type": "event_type"}
 RECORD_COLUMNS: tuple[str, ...] = Record.__struct_fields__
@@ -175,10 +178,18 @@ def events_from_table(table: pa.Table, kinds: Kinds) -> Events:
     return out
 
 
-def table_from_records(records: Sequence[Record], topic: Topic, first_offset: int, tenant: str) -> pa.Table:
+def ids_of(piece: pa.Table | Sequence[Record]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """Return the keys of the ids of events, `[n] uint64`, and when they were ingested, ms UTC, `[n] int64`."""
+    if isinstance(piece, pa.Table):
+        ids: NDArray[np.uint64] = mapped(piece["event_id"], key, np.uint64)
+        return ids, piece["ingested_at"].to_numpy()
+    return keys(r.event_id for r in piece), np.fromiter((r.ingested_at for r in piece), np.int64, len(piece))
+
+
+def table_from_records(records: Sequence[Record], topic: Topic, first_offset: int, tenant: str, partition: int = 0) -> pa.Table:
     """Return consecutive records as a table of the lake, with offsets from `first_offset` on."""
     columns = {name: pa.array([getattr(r, name) for r in records], _plain(SCHEMA.field(name).type)) for name in RECORD_COLUMNS}
-    return complete(pa.table(columns), topic, first_offset, tenant)
+    return complete(pa.table(columns), topic, first_offset, tenant, partition)
 
 
 def records_from_table(table: pa.Table) -> list[Record]:
@@ -187,7 +198,7 @@ def records_from_table(table: pa.Table) -> list[Record]:
     return [Record(*values) for values in zip(*columns, strict=True)]
 
 
-def complete(table: pa.Table, topic: Topic, first_offset: int, tenant: str) -> pa.Table:
+def complete(table: pa.Table, topic: Topic, first_offset: int, tenant: str, partition: int = 0) -> pa.Table:
     """Return rows with all columns of the lake: offsets from `first_offset` on, keys, and blanks.
 
     Ids may be integers and times Arrow timestamps; null strings become "". `ingested_at` is `timestamp` where
@@ -221,7 +232,7 @@ def complete(table: pa.Table, topic: Topic, first_offset: int, tenant: str) -> p
             value = blank.get(field.name, "") if text else None
             columns[field.name] = pa.chunked_array([pa.repeat(pa.scalar(value, _plain(field.type)), n)])
     columns |= {
-        "partition": pa.repeat(pa.scalar(0, pa.int32()), n),
+        "partition": pa.repeat(pa.scalar(partition, pa.int32()), n),
         "offset": pa.array(np.arange(first_offset, first_offset + n)),
         **key_columns(columns),
     }

@@ -30,7 +30,7 @@ def history(log: Log, lake: Lake, topic: Topic, start: int = 0, *, kinds: Kinds)
     Raises:
         NearlineError: offsets are missing from `start` on (0 means: from the first one kept).
     """
-    for piece in _pieces(log, lake, topic, start, EVENT_COLUMNS):
+    for piece in pieces(log, lake, topic, start, EVENT_COLUMNS):
         if isinstance(piece, tuple):
             yield events_from_records(piece[1], piece[0], kinds)
         else:
@@ -45,7 +45,7 @@ def iter_records(log: Log, lake: Lake, topic: Topic, start: int = 0) -> Iterator
     Raises:
         NearlineError: offsets are missing from `start` on (0 means: from the first one kept).
     """
-    for piece in _pieces(log, lake, topic, start, ("offset", *RECORD_COLUMNS)):
+    for piece in pieces(log, lake, topic, start, ("offset", *RECORD_COLUMNS)):
         if isinstance(piece, tuple):
             yield piece
             continue
@@ -55,10 +55,21 @@ def iter_records(log: Log, lake: Lake, topic: Topic, start: int = 0) -> Iterator
             yield int(offsets[a]), records[a:b]
 
 
-def _pieces(
+def every_record(log: Log, lake: Lake, topic: Topic) -> Iterator[Record]:
+    """Yield the records of all partitions, one partition after the other."""
+    for number in range(log.partitions):
+        for _, records in iter_records(log.partition(number), lake.partition(number), topic):
+            yield from records
+
+
+def pieces(
     log: Log, lake: Lake, topic: Topic, start: int, columns: tuple[str, ...]
 ) -> Iterator[pa.Table | tuple[int, list[Record]]]:
-    """Yield tables from the lake, then pages of the log; back to the lake if the log was trimmed since."""
+    """Yield tables from the lake, then pages of the log; back to the lake if the log was trimmed since.
+
+    Raises:
+        NearlineError: offsets are missing from `start` on (0 means: from the first one kept).
+    """
     position, anywhere = start, start == 0
     while True:
         end = lake.end(topic)

@@ -50,10 +50,15 @@ class Lake:
     Args:
         root: folder of all tenants.
         tenant: whose topics these are.
+        number: the log's partition that these are the records of.
     """
 
-    def __init__(self, root: str | Path, tenant: str = "default") -> None:
-        self.folder, self.tenant = Path(root) / tenant, tenant
+    def __init__(self, root: str | Path, tenant: str = "default", number: int = 0) -> None:
+        self.root, self.folder, self.tenant, self.number = Path(root), Path(root) / tenant, tenant, number
+
+    def partition(self, number: int) -> Lake:
+        """Return the lake of another partition of the log."""
+        return self if number == self.number else Lake(self.root, self.tenant, number)
 
     def files(self, topic: Topic) -> list[LakeFile]:
         """Return the files of a topic in offset order."""
@@ -81,7 +86,7 @@ class Lake:
             if first_offset > end:
                 remedy = f"the lake's {topic} ends at {end}; archive what is between, or restore the log"
                 raise NearlineError("first_offset", first_offset, remedy)
-            rows = table_from_records(records[end - first_offset :], topic, end, self.tenant)
+            rows = table_from_records(records[end - first_offset :], topic, end, self.tenant, self.number)
             self._place(topic, end, rows)
         return self.end(topic)
 
@@ -93,7 +98,7 @@ class Lake:
         """
         with self.locked():
             end = self.end(topic)
-            self._place(topic, end, complete(table, topic, end, self.tenant))
+            self._place(topic, end, complete(table, topic, end, self.tenant, self.number))
         return self.end(topic)
 
     def scan(
@@ -175,7 +180,11 @@ class Lake:
         return erased
 
     def _partitions(self, topic: Topic) -> list[Path]:
-        return sorted((self.folder / topic).glob("date=????-??-??"))
+        return sorted(self._of(topic).glob("date=????-??-??"))
+
+    def _of(self, topic: Topic) -> Path:
+        """Return the folder of a topic; the first partition's, as of logs that have no other, is the topic's own."""
+        return self.folder / topic / f"partition={self.number}" if self.number else self.folder / topic
 
     def _newest(self, topic: Topic) -> LakeFile | None:
         for path in reversed(self._partitions(topic)):
@@ -194,7 +203,7 @@ class Lake:
         for a, b in pairwise(cuts):
             date = datetime.fromtimestamp(int(days[a]) * DAY / 1000, UTC).strftime("%Y-%m-%d")
             name = f"{first + a:015d}-{first + b - 1:015d}.parquet"
-            self._replace(self.folder / topic / f"date={date}" / name, table.slice(a, b - a))
+            self._replace(self._of(topic) / f"date={date}" / name, table.slice(a, b - a))
 
     def _replace(self, path: Path, table: pa.Table) -> None:
         """Write a file so that it is there whole, on disk, or not at all."""

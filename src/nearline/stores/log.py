@@ -3,26 +3,83 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 from nearline.schema.event import Record, Topic
+from nearline.schema.ids import partition_of, visitor_key
+
+Ends = dict[int, int]
+"""By partition, the offset after the last record that went there."""
+Position = tuple[Topic, int]
+"""A topic and a partition."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Consecutive records of one partition of a topic, the first of them at offset `first`."""
+
+    topic: Topic
+    partition: int
+    first: int
+    records: Sequence[Record]
+
+    @property
+    def end(self) -> int:
+        """Offset after the last record."""
+        return self.first + len(self.records)
+
+
+class Tail(Protocol):
+    """What comes to a log, read by one thread as it comes."""
+
+    def next(self, seconds: float) -> list[Page]:
+        """Return what has come since, waiting up to `seconds` for anything; pages of a partition are in order.
+
+        Raises:
+            StoreUnavailableError: the log can't be read now; ask again.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of connections."""
+        ...
 
 
 class Log(Protocol):
-    """Ordered topics of records. An offset is a record's place in its topic and never changes.
+    """Ordered topics of records. An offset is a record's place in its topic and partition, and never changes.
 
-    One thread of one process writes (`append`, `commit`, `trim`, `set_end`); any thread or process may read.
+    A log that is not `shared` has one partition and one writer: one thread of one process. To a shared one any
+    process may append, and state follows what is read from it, never what was appended. A log with several partitions
+    is read partition by partition (`partition`); the events of one visitor are all in one of them, and `item_events` is never
+    divided, since rules and lists name items.
+
+    Attributes:
+        shared: whether other processes may append too.
+        partitions: of `user_events` and `feedback`.
     """
 
-    def append(self, batches: Mapping[Topic, Sequence[Record]]) -> dict[Topic, int]:
-        """Append to several topics at once: all of it is durable on return, or none of it was written.
+    shared: bool
+    partitions: int
+
+    def partition(self, number: int) -> Log:
+        """Return one partition, to read from; `item_events` is in partition 0."""
+        ...
+
+    def append(self, batches: Mapping[Topic, Sequence[Record]]) -> dict[Topic, Ends]:
+        """Append to several topics at once: all of it is durable on return, or nothing of it was acknowledged.
 
         Returns:
-            The offset of the first record of each topic's batch (for an empty batch, the topic's end).
+            Where each topic's records end, by the partitions that they went to.
 
         Raises:
-            StoreUnavailableError: disk full, locked or failing; nothing was written.
+            StoreUnavailableError: disk full, locked, out of reach. Where the log is not shared nothing was written; a shared
+                one may hold some of it, which the ids of events make harmless.
         """
+        ...
+
+    def tail(self, at: Mapping[Position, int]) -> Tail:
+        """Return a reader of what comes from these offsets on."""
         ...
 
     def read(self, topic: Topic, start: int, limit: int) -> tuple[int, list[Record]]:
@@ -41,14 +98,6 @@ class Log(Protocol):
         """Return the offset that the next record gets."""
         ...
 
-    def set_end(self, topic: Topic, offset: int) -> None:
-        """Move the end forward: after a bulk import into the lake, or where the lake outlived the log's tail.
-
-        Raises:
-            NearlineError: `offset` is below the end.
-        """
-        ...
-
     def offset_at(self, topic: Topic, ms: int) -> int:
         """Return where the first batch holding a record ingested at `ms` UTC or later starts, or the end."""
         ...
@@ -62,9 +111,32 @@ class Log(Protocol):
         ...
 
     def trim(self, topic: Topic, before: int) -> int:
-        """Drop the whole batches below offset `before`; return how many records went."""
+        """Drop what is below offset `before`, as far as whole batches go; return how many records went."""
         ...
 
     def close(self) -> None:
-        """Let go of files and locks. Closing twice is fine."""
+        """Let go of files, connections and locks. Closing twice is fine."""
         ...
+
+
+@runtime_checkable
+class Movable(Protocol):
+    """A log whose end can be moved, so that a bulk import may go to the lake alone."""
+
+    def set_end(self, topic: Topic, offset: int) -> None:
+        """Move the end forward: after a bulk import into the lake, or where the lake outlived the log's tail.
+
+        Raises:
+            NearlineError: `offset` is below the end.
+        """
+        ...
+
+
+def routed(batches: Mapping[Topic, Sequence[Record]], partitions: int) -> list[tuple[Topic, int, list[Record]]]:
+    """Return batches by topic and partition, each in order."""
+    out: dict[Position, list[Record]] = {}
+    for topic, records in batches.items():
+        for record in records:
+            place = 0 if topic == "item_events" else partition_of(visitor_key(record.user_id, record.session_id), partitions)
+            out.setdefault((topic, place), []).append(record)
+    return [(topic, place, records) for (topic, place), records in out.items()]

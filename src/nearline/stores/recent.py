@@ -24,6 +24,11 @@ class RecentUser(msgspec.Struct, frozen=True):
 
 def recent_users(log: Log, lake: Lake, limit: int) -> list[RecentUser]:
     """Return the users of the newest events, the latest first; anonymous visitors and who was erased are left out."""
+    found = [user for number in range(log.partitions) for user in _recent(log.partition(number), lake.partition(number), limit)]
+    return sorted(found, key=lambda user: -user.last_seen)[:limit] if log.partitions > 1 else found
+
+
+def _recent(log: Log, lake: Lake, limit: int) -> list[RecentUser]:
     last: dict[str, int] = {}
     events: dict[str, int] = {}
     erased: set[str] = set()

@@ -32,11 +32,11 @@ class MemoryShowings:
     """Two bounded tables: what pages showed (counted within a day), and what messages sent.
 
     Attributes:
-        offset: of `feedback`, up to which impressions are in.
+        offsets: of `feedback`, up to which impressions are in, by partition.
     """
 
-    def __init__(self) -> None:
-        self.offset = 0
+    def __init__(self, partitions: int = 1) -> None:
+        self.offsets = [0] * partitions
         self._pages, self._messages = ShownItems(DAY // SECOND), ShownItems(DAY // SECOND, places=96)
         self._erased: OrderedDict[int, int] = OrderedDict()
         self._decode = msgspec.json.Decoder(_List).decode
@@ -49,13 +49,19 @@ class MemoryShowings:
         """Return what he was sent by email and push, `None` where nothing is known."""
         return self._messages.of(visitor)
 
-    def follow(self, first: int, records: Sequence[Record]) -> None:
+    @property
+    def offset(self) -> int:
+        """Number of impressions that are in; with one partition, the offset up to which."""
+        return sum(self.offsets)
+
+    def follow(self, first: int, records: Sequence[Record], partition: int = 0) -> None:
         """Enter impressions, the first of them at an offset of `feedback`; what is in already is passed over."""
+        done = self.offsets[partition]
         for table, messages in ((self._pages, False), (self._messages, True)):
             visitors: list[int] = []
             seconds: list[int] = []
             items: list[list[str]] = []
-            for record in records[max(0, self.offset - first) :]:
+            for record in records[max(0, done - first) :]:
                 visitor = visitor_key(record.user_id, record.session_id)
                 if not visitor or (record.page in MESSAGES) != messages or record.timestamp <= self._erased.get(visitor, -1):
                     continue
@@ -73,7 +79,7 @@ class MemoryShowings:
                     np.array([len(shown) for shown in items], np.int32),
                     keys(item for shown in items for item in shown),
                 )
-        self.offset = max(self.offset, first + len(records))
+        self.offsets[partition] = max(done, first + len(records))
 
     def forget(self, visitor: int, at: int) -> None:
         """Clear a visitor, and pass over impressions up to `at` (ms UTC) that are still on their way."""
@@ -85,7 +91,7 @@ class MemoryShowings:
 
     def dump(self) -> Arrays:
         """Return everything as arrays."""
-        out: Arrays = {"showings.offset": np.array([self.offset], np.int64)}
+        out: Arrays = {"showings.offset": np.array(self.offsets, np.int64)}
         for name, table in (("pages", self._pages), ("messages", self._messages)):
             out |= {f"showings.{name}.{key}": array for key, array in table.dump().items()}
         return out
@@ -94,7 +100,7 @@ class MemoryShowings:
         """Continue from what `dump` returned; from nothing where a snapshot is older than this."""
         if "showings.offset" not in arrays:
             return
-        self.offset = int(arrays["showings.offset"][0])
+        self.offsets = arrays["showings.offset"].tolist()
         for name, table in (("pages", self._pages), ("messages", self._messages)):
             prefix = f"showings.{name}."
             table.load({key[len(prefix) :]: array for key, array in arrays.items() if key.startswith(prefix)})

@@ -24,6 +24,7 @@ from nearline.schema.components import (
     UserState,
 )
 from nearline.schema.event import Events
+from nearline.schema.ids import partition_of
 from nearline.schema.kernel import i4, kernel, u4
 from nearline.schema.kinds import ERASED
 from nearline.stores.key_index import KeyIndex
@@ -50,6 +51,7 @@ class MemoryState:
         stateful: state of variable size.
         hot_ttl: ms without an event after which a visitor's hot row is gone.
         history_ttl: ms after which all of it is gone.
+        partitions: of the log that the events come from; offsets are counted in each by itself.
     """
 
     def __init__(
@@ -58,13 +60,14 @@ class MemoryState:
         stateful: Sequence[Stateful] = (),
         hot_ttl: int = 24 * HOUR,
         history_ttl: int = 400 * DAY,
+        partitions: int = 1,
     ) -> None:
         self.folds: dict[str, Fold] = {fold.name: fold for fold in folds}
         # Sources that ask one table differently share it: the first of a name is kept.
         self.stateful: dict[str, Stateful] = {part.name: part for part in reversed(stateful)}
         self.hot_ttl, self.history_ttl = hot_ttl, history_ttl
         self.users, self.items = KeyIndex(), KeyIndex()
-        self.offset = 0
+        self.offsets = np.zeros(partitions, np.int64)
         self.version = 0
         self.marks: NDArray[np.uint32] = np.zeros(0, np.uint32)
         self.rows: dict[str, Rows] = {}
@@ -94,23 +97,46 @@ class MemoryState:
             self.rows[fold.name] = self._users[fold.tier][fold.name]
         self.presence = self._users["hot"]["presence"]
 
+    @property
+    def offset(self) -> int:
+        """Number of events below which all are folded; with one partition, its offset."""
+        return int(self.offsets.sum())
+
+    def offset_of(self, visitor: int) -> int:
+        """Return up to which offset the partition of a visitor's events is folded."""
+        return int(self.offsets[partition_of(visitor, len(self.offsets))])
+
     def apply(self, events: Events) -> None:
-        """Fold events (`[n] EVENT`, in offset order); those below `offset` are already in and are left out.
+        """Fold events (`[n] EVENT`, each partition's in offset order); those that are in already are left out.
 
         A tombstone clears its visitor.
         """
         if len(events) == 0:
             return
-        if events["offset"][0] < self.offset:
-            events = events[events["offset"] >= self.offset]
-            if len(events) == 0:
-                return
+        old = events["offset"] < self.offsets[self._partitions(events)]
+        if old.any():
+            events = events[~old]
         begin = 0
         for place in np.flatnonzero(events["kind"] == ERASED).tolist():
             self._fold(events[begin:place])
             self.forget(int(events["user"][place]))
-            self.offset, begin = int(events["offset"][place]) + 1, place + 1
+            self.reach(events[place : place + 1])
+            begin = place + 1
         self._fold(events[begin:])
+
+    def _partitions(self, events: Events) -> NDArray[np.int64]:
+        """Return the partition of each event, `[n] int64`."""
+        if len(self.offsets) == 1:
+            return np.zeros(len(events), np.int64)
+        parts: NDArray[np.int64] = (events["user"] % np.uint64(len(self.offsets))).astype(np.int64)
+        return parts
+
+    def reach(self, events: Events) -> None:
+        """Take events as folded that change nothing, such as duplicates."""
+        if len(self.offsets) == 1:
+            self.offsets[0] = max(self.offsets[0], int(events["offset"][-1]) + 1)
+        else:
+            np.maximum.at(self.offsets, self._partitions(events), events["offset"] + 1)
 
     def _fold(self, events: Events) -> None:
         if len(events) == 0:
@@ -129,7 +155,7 @@ class MemoryState:
             for part in self.stateful.values():
                 part.update(common)
             self.mark(common.items)
-            self.offset = int(events["offset"][-1]) + 1
+            self.reach(events)
         finally:
             self.version += 1
 
@@ -183,7 +209,7 @@ class MemoryState:
         """Return the whole state as named arrays; canonical, so equal states give equal bytes."""
         users, items = len(self.users), len(self.items)
         out: dict[str, NDArray[Any]] = {
-            "offset": np.array([self.offset], np.int64),
+            "offset": self.offsets.copy(),
             "users": self.users.keys,
             "items": self.items.keys,
             "presence": np.ascontiguousarray(self.presence[:users]),
@@ -212,7 +238,7 @@ class MemoryState:
         for name, part in self.stateful.items():
             prefix = f"part.{name}."
             part.load({k[len(prefix) :]: v for k, v in arrays.items() if k.startswith(prefix)})
-        self.offset = int(arrays["offset"][0])
+        self.offsets = np.array(arrays["offset"], np.int64)
         self.version += 2
 
     def row_bytes(self) -> dict[str, tuple[Entity, str, int]]:

@@ -35,7 +35,7 @@ class OnlineWorld:
         self, state: MemoryState, catalog: Catalog, kinds: Mapping[str, Kind] = ITEM_KINDS, rules: Sequence[Rule] = ()
     ) -> None:
         self.state, self.catalog, self.declared = state, catalog, Declared()
-        self.showings = MemoryShowings()
+        self.showings = MemoryShowings(len(state.offsets))
         self.attributes = AttributeIndex(catalog, kinds)
         self.rules = Rulebook(self.declared, self.attributes, catalog, rules)
 
@@ -45,6 +45,10 @@ class OnlineWorld:
             self.showings.forget(int(event["user"]), int(event["ts"]))
         self.state.apply(events)
         self.catalog.sync()
+
+    def offset_of(self, visitor: int) -> int:
+        """Return up to which offset the partition of a visitor's events is folded."""
+        return self.state.offset_of(visitor)
 
     def adopt(self, pages: Iterable[tuple[int, list[Record]]]) -> list[Item]:
         """Take catalogue and declarations over as pages of `item_events` leave them; return the items."""

@@ -47,13 +47,15 @@ class Sessions:
 
     def restore(self, log: Log) -> None:
         """Note the newest events of a log, so that who logs in after a restart loses nothing."""
-        position = max(0, log.end("user_events") - REBUILT)
-        while True:
-            first, records = log.read("user_events", position, REBUILT)
-            if not records:
-                return
-            self.follow(records)
-            position = first + len(records)
+        for number in range(log.partitions):
+            part = log.partition(number)
+            position = max(0, part.end("user_events") - REBUILT)
+            while True:
+                first, records = part.read("user_events", position, REBUILT)
+                if not records:
+                    break
+                self.follow(records)
+                position = first + len(records)
 
     def merged(self, records: Sequence[Record], now: int) -> Sequence[Record]:
         """Return records with what their users did before login put in front of the first that names both."""

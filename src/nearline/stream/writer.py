@@ -1,4 +1,7 @@
-"""The one writer: group commit, then fold, then answer. A 202 means durable and, here, already in the next list."""
+"""The one writer of a process: group commit, then fold, then answer. A 202 means durable and already in the next list.
+
+What goes to a shared log is folded by the follower, who reads it in the log's order among what others wrote.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,9 @@ from queue import Empty, SimpleQueue
 from nearline.schema.clock import Clock
 from nearline.schema.errors import StoreUnavailableError
 from nearline.schema.event import TOPICS, Record, Topic
-from nearline.schema.ids import keys
+from nearline.schema.ids import keys, partition_of, visitor_key
 from nearline.stores.key_index import Keys
-from nearline.stores.log import Log
+from nearline.stores.log import Ends, Log
 from nearline.stream.local import LocalStream
 
 logger = logging.getLogger("nearline.writer")
@@ -28,11 +31,11 @@ BROKEN = "the state could not follow the log; the server must start again"
 
 @dataclass(slots=True)
 class Submission:
-    """Records on their way into one topic; the future gets the topic's offset after the last of them."""
+    """Records on their way into one topic; the future gets the offset after the last of them, by partition."""
 
     topic: Topic
     records: Sequence[Record]
-    future: asyncio.Future[int] | None = None
+    future: asyncio.Future[Ends] | None = None
     submitted: float = field(default_factory=time.monotonic)
 
 
@@ -45,6 +48,7 @@ class Writer:
         clock: gives the time that duplicates are counted by.
         loop: where futures live.
         broken: called on the loop when the state could not follow what is in the log; nothing is written after that.
+        settle: of a shared log: called on the loop with what is durable and its future, which it resolves.
         folded: called on the loop after each commit with (number of events, seconds since the oldest was submitted).
     """
 
@@ -56,7 +60,9 @@ class Writer:
         loop: asyncio.AbstractEventLoop,
         folded: Callable[[int, float], None] = lambda n, seconds: None,
         broken: Callable[[Exception], None] = lambda error: None,
+        settle: Callable[[Topic, Ends, asyncio.Future[Ends]], None] | None = None,
     ) -> None:
+        self._settle = settle or (lambda topic, ends, future: future.set_result(ends))
         self._log, self._stream, self._clock, self._loop, self._folded = log, stream, clock, loop, folded
         self._queue: SimpleQueue[list[Submission] | Callable[[], None] | None] = SimpleQueue()
         self._broken, self.broken = broken, False
@@ -68,9 +74,9 @@ class Writer:
         self._thread = threading.Thread(target=self._work, name="nearline-writer", daemon=True)
         self._thread.start()
 
-    def submit(self, topic: Topic, records: Sequence[Record]) -> asyncio.Future[int]:
+    def submit(self, topic: Topic, records: Sequence[Record]) -> asyncio.Future[Ends]:
         """Queue records; the future fails with StoreUnavailableError where nothing could be written."""
-        future: asyncio.Future[int] = self._loop.create_future()
+        future: asyncio.Future[Ends] = self._loop.create_future()
         self.pending += len(records)
         self._arrive(Submission(topic, records, future))
         return future
@@ -146,24 +152,25 @@ class Writer:
 
     def _commit(self, group: list[Submission], size: int) -> None:
         error: Exception | None = None
-        offsets: dict[Topic, int] = {}
-        counts: dict[Topic, int] = {}
+        ends: dict[Topic, Ends] = {}
+        events = 0
         try:
             if self.broken:
                 raise StoreUnavailableError(BROKEN)
             batches = {topic: [r for s in group if s.topic == topic for r in s.records] for topic in TOPICS}
-            batches["user_events"], ids = self._fresh(batches["user_events"])
+            if not self._log.shared:
+                batches["user_events"], ids = self._fresh(batches["user_events"])
             batches = {topic: records for topic, records in batches.items() if records}
-            firsts = self._log.append(batches) if batches else {}
-            for topic, records in batches.items():
-                offsets[topic], counts[topic] = firsts[topic] + len(records), len(records)
-            self._follow(batches, firsts, ids)
+            ends = self._log.append(batches) if batches else {}
+            events = len(batches.get("user_events", ()))
+            if not self._log.shared:
+                self._follow(batches, {topic: ends[topic][0] - len(records) for topic, records in batches.items()}, ids)
         except Exception as failure:
             if not isinstance(failure, StoreUnavailableError):
                 logger.exception("commit failed")
             error = failure
-        offsets.setdefault("user_events", self._stream.world.state.offset)
-        self._loop.call_soon_threadsafe(self._resolve, group, offsets, size, counts.get("user_events", 0), error)
+        ends.setdefault("user_events", {0: self._stream.world.state.offset})
+        self._loop.call_soon_threadsafe(self._resolve, group, ends, size, events, error)
 
     def _follow(self, batches: Mapping[Topic, Sequence[Record]], firsts: Mapping[Topic, int], ids: Keys) -> None:
         """Fold what is durable now. A failure leaves a state that is not the log's: only a restart mends it."""
@@ -194,7 +201,7 @@ class Writer:
         return [record for record, fine in zip(records, new.tolist(), strict=True) if fine], ids[new]
 
     def _resolve(
-        self, group: list[Submission], offsets: dict[Topic, int], size: int, events: int, error: Exception | None
+        self, group: list[Submission], ends: dict[Topic, Ends], size: int, events: int, error: Exception | None
     ) -> None:
         self.pending -= size
         for submission in group:
@@ -207,6 +214,14 @@ class Writer:
             if error is not None:
                 future.set_exception(error)
             else:
-                future.set_result(offsets.get(submission.topic, 0))
+                self._settle(submission.topic, self._own(submission, ends.get(submission.topic, {0: 0})), future)
         if events and error is None:
             self._folded(events, time.monotonic() - group[0].submitted)
+
+    def _own(self, submission: Submission, ends: Ends) -> Ends:
+        """Return the ends of the partitions that a submission's records went to."""
+        if self._log.partitions == 1 or submission.topic == "item_events":
+            return ends
+        visitors = {visitor_key(record.user_id, record.session_id) for record in submission.records}
+        own = {partition_of(visitor, self._log.partitions) for visitor in visitors}
+        return {number: end for number, end in ends.items() if number in own}

@@ -44,14 +44,33 @@ class Duplicates:
         index = self._seen.setdefault(int(now // WIDTH), KeyIndex())
         index.intern(ids)
 
-    def dump(self) -> Arrays:
-        """Return the ids by tile."""
-        return {f"duplicates.{tile}": index.keys for tile, index in self._seen.items()}
+    def taken(self, ids: Keys, times: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Remember ids that a shared log holds, and return which of them came for the first time, `[n] bool`; 0 always does.
 
-    def load(self, arrays: Arrays) -> None:
+        Whoever reads the same records drops the same ones: the time is the log's, and pages may be cut anywhere.
+
+        Args:
+            ids: keys, `[n] uint64`, in log order.
+            times: when they were ingested, ms UTC, `[n] int64`.
+        """
+        new = np.empty(len(ids), np.bool_)
+        # Writers' clocks may differ a little: time never goes back.
+        tiles = np.maximum.accumulate(np.maximum(times // WIDTH, max(self._seen, default=0)))
+        for tile in np.unique(tiles).tolist():
+            now = tiles == tile
+            new[now] = self.fresh(ids[now], tile * WIDTH) | (ids[now] == 0)
+            self.add(ids[now], tile * WIDTH)
+        return new
+
+    def dump(self, name: str = "duplicates") -> Arrays:
+        """Return the ids by tile."""
+        return {f"{name}.{tile}": index.keys for tile, index in self._seen.items()}
+
+    def load(self, arrays: Arrays, name: str = "duplicates") -> None:
         """Continue from what `dump` returned."""
         self._seen = {}
-        for name, array in arrays.items():
-            if name.startswith("duplicates."):
-                index = self._seen[int(name.split(".")[1])] = KeyIndex()
-                index.intern(array)
+        for array in arrays:
+            head, _, tile = array.rpartition(".")
+            if head == name:
+                index = self._seen[int(tile)] = KeyIndex()
+                index.intern(arrays[array])

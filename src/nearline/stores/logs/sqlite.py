@@ -16,6 +16,9 @@ import msgspec
 from nearline.schema.errors import NearlineError, StoreUnavailableError
 from nearline.schema.event import Record, Topic
 from nearline.stores.durable import sync
+from nearline.stores.log import Ends, Position, Tail
+from nearline.stores.open_log import LogPlace
+from nearline.stores.polling import PollingTail
 
 Durability = Literal["fsync", "relaxed"]
 
@@ -48,6 +51,15 @@ OFFSET_AT = """SELECT coalesce((SELECT first_offset FROM batches WHERE topic = ?
                            (SELECT next FROM ends WHERE topic = ?1))"""
 
 
+def open_log(place: LogPlace) -> SqliteLog:
+    """Open the log in the tenant's folder."""
+    if place.url.partition(":")[2] or place.partitions != 1:
+        remedy = 'write "sqlite:", with one partition; its place is the folder storage.path'
+        raise NearlineError("storage.log", f"{place.url} with {place.partitions} partitions", remedy)
+    durability: Durability = "relaxed" if place.durability == "relaxed" else "fsync"
+    return SqliteLog(place.folder / "log.sqlite", durability, read_only=place.read_only)
+
+
 class SqliteLog:
     """A `Log` in one SQLite file in WAL mode, beside `<path>.lock`, which the one writer holds.
 
@@ -60,6 +72,9 @@ class SqliteLog:
     Raises:
         NearlineError: another process writes to it, it does not exist (read-only), or it isn't such a log.
     """
+
+    shared = False
+    partitions = 1
 
     def __init__(self, path: str | Path, durability: Durability = "fsync", read_only: bool = False) -> None:
         self.path, self.durability, self.read_only = Path(path), durability, read_only
@@ -88,24 +103,33 @@ class SqliteLog:
             self.close()
             raise
 
-    def append(self, batches: Mapping[Topic, Sequence[Record]]) -> dict[Topic, int]:
-        """Append to several topics in one durable transaction; return the first offsets.
+    def partition(self, number: int) -> SqliteLog:
+        """Return this log, which is not divided."""
+        return self
+
+    def tail(self, at: Mapping[Position, int]) -> Tail:
+        """Return a reader of what comes from these offsets on."""
+        return PollingTail(self, at)
+
+    def append(self, batches: Mapping[Topic, Sequence[Record]]) -> dict[Topic, Ends]:
+        """Append to several topics in one durable transaction; return where they end.
 
         Raises:
             StoreUnavailableError: disk full, locked or failing; nothing was written.
         """
         payloads = {topic: self._encode(records) for topic, records in batches.items()}
-        firsts: dict[Topic, int] = {}
+        ends: dict[Topic, Ends] = {}
         with self._transaction() as connection:
             for topic, records in batches.items():
-                first = firsts[topic] = _end(connection, topic)
                 if not records:
                     continue
+                first = _end(connection, topic)
+                ends[topic] = {0: first + len(records)}
                 oldest, newest = records[0].ingested_at, max(r.ingested_at for r in records)
                 row = (topic, first, len(records), oldest, newest, payloads[topic])
                 connection.execute("INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?)", row)
                 connection.execute(SET_END, (topic, first + len(records)))
-        return firsts
+        return ends
 
     def read(self, topic: Topic, start: int, limit: int) -> tuple[int, list[Record]]:
         """Return up to `limit` consecutive records from `start` on, after the offset of the first."""

@@ -1,0 +1,1 @@
+"""Adapters of the log, one file each, found by the scheme of their URL."""

@@ -1,0 +1,62 @@
+"""Records as messages of a broker: one JSON object each, with names, so that any tool can read the topics."""
+
+from __future__ import annotations
+
+import logging
+
+import msgspec
+
+from nearline.schema.event import Record
+
+logger = logging.getLogger("nearline.messages")
+POISON = "$poison"
+"""Event type of what stands for a message that is none of ours: it moves nothing, and its bytes are in `context`."""
+
+
+class _Message(msgspec.Struct, omit_defaults=True):
+    """The fields of `Record`, by name."""
+
+    event_id: str
+    event_type: str
+    user_id: str
+    item_id: str
+    timestamp: int
+    ingested_at: int
+    session_id: str = ""
+    request_id: str = ""
+    page: str = ""
+    position: int | None = None
+    rating: float | None = None
+    dwell_ms: int | None = None
+    value: float | None = None
+    category: str = ""
+    brand: str = ""
+    price: float | None = None
+    device: str = ""
+    context: str = "{}"
+
+
+assert _Message.__struct_fields__ == Record.__struct_fields__
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(_Message).decode
+_tuple = msgspec.structs.astuple
+
+
+def encode_message(record: Record) -> bytes:
+    """Return a record as JSON; fields with their defaults are left out."""
+    return _encode(_Message(*_tuple(record)))
+
+
+def decode_message(message: bytes | None, at: int) -> Record:
+    """Return a message as a record; one that can't be read becomes a record that moves nothing.
+
+    Args:
+        message: JSON.
+        at: when it came, ms UTC; for what has no time of its own.
+    """
+    try:
+        return Record(*_tuple(_decode(message or b"")))
+    except msgspec.MsgspecError as error:
+        logger.warning("a message can't be read and is passed over", extra={"error": str(error), "bytes": len(message or b"")})
+        text = (message or b"").decode(errors="replace")
+        return Record("", POISON, "", "", at, at, context=msgspec.json.encode({"message": text}).decode())

@@ -1,0 +1,92 @@
+"""Several servers on one shared log: what one is told, all of them know."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from server_process import Server, items
+
+from engines.kafka import Kafka
+
+PARTITIONS = 3
+
+
+@pytest.fixture
+def pair(broker: Kafka, tmp_path: Path) -> Iterator[tuple[Server, Server]]:
+    """Two servers with folders of their own; only the lake and the log are shared."""
+    tenant = uuid.uuid4().hex[:8]
+    settings = {"STORAGE_LOG": f"{broker.url}/{tenant}", "STORAGE_PARTITIONS": PARTITIONS}
+    servers = tuple(Server(tmp_path / name, settings) for name in ("one", "two"))
+    yield servers[0], servers[1]
+    for server in servers:
+        server.end()
+
+
+def say(server: Server, events: list[dict[str, Any]]) -> int:
+    status, taken, _ = server.ask("POST", "/v1/events", {"events": events})
+    assert status == 202, taken
+    assert taken["accepted"] == len(events)
+    return int(taken["offset"])
+
+
+def click(user: str, item: str, event_id: str) -> dict[str, Any]:
+    return {"user_id": user, "event_type": "click", "item_id": item, "event_id": event_id}
+
+
+def seen(server: Server, user: str, offset: int, within: float = 10.0) -> dict[str, Any]:
+    """Return the user's list once it has seen an offset."""
+    until = time.monotonic() + within
+    while True:
+        status, served, _ = server.ask("GET", f"/v1/recommendations?user_id={user}&page_size=10")
+        assert status == 200
+        if served["offset"] >= offset or time.monotonic() > until:
+            assert served["offset"] >= offset
+            return dict(served)
+        time.sleep(0.01)
+
+
+def state(server: Server, user: str) -> dict[str, Any]:
+    status, found, _ = server.ask("GET", f"/v1/users/{user}")
+    assert status == 200
+    return dict(found)
+
+
+def test_what_one_is_told_the_other_knows(pair: tuple[Server, Server]) -> None:
+    one, two = pair
+    one.start()
+    two.start()
+    assert one.ask("POST", "/v1/items", items(40))[0] == 200
+    users = [f"u{k}" for k in range(12)]
+    ends = {}
+    for turn in range(3):
+        for k, user in enumerate(users):
+            server = pair[(k + turn) % 2]
+            ends[user] = say(server, [click(user, f"i{(3 * k + turn) % 40}", f"{user}-{turn}")])
+    for user in users:
+        assert all(len(seen(server, user, ends[user])["items"]) == 10 for server in pair)
+        assert state(one, user) == state(two, user)
+    # The same event told to both counts once.
+    before = state(one, "u3")
+    for server in pair:
+        end = say(server, [click("u3", "i9", "u3-0")])
+    for server in pair:
+        seen(server, "u3", end)
+    assert state(one, "u3")["recent_views"] == before["recent_views"]
+    # One is killed and comes back to the same state, from the log alone.
+    one.kill()
+    later = say(two, [click("u5", "i39", "u5-later")])
+    one.start()
+    seen(one, "u5", later)
+    assert [state(one, user) for user in users] == [state(two, user) for user in users]
+    # It goes on over a stop (with a snapshot) as well.
+    one.stop()
+    later = say(two, [click("u5", "i38", "u5-latest")])
+    one.start()
+    assert "36 events replayed" not in one.output().splitlines()[-1]
+    seen(one, "u5", later)
+    assert state(one, "u5") == state(two, "u5")
