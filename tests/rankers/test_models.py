@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -123,6 +123,22 @@ def test_the_same_seed_gives_the_same_model_on_any_number_of_threads(train: Trai
         assert values.tobytes() == models[1][name].tobytes()
     other = fit_trees([train], replace(config, seed=1))
     assert other.arrays()["leaves"].tobytes() != models[0]["leaves"].tobytes()
+
+
+@pytest.mark.parametrize("objective", ["logistic", "listwise"])
+def test_a_row_of_weight_three_is_three_rows(objective: Literal["logistic", "listwise"]) -> None:
+    random = np.random.default_rng(2)
+    x = random.integers(0, 4, (900, 2)).astype(np.float32)
+    y = (random.random(900) < 0.1 + 0.2 * x[:, 0]).astype(np.float32)
+    weight = np.where(y == 0, random.integers(1, 4, 900), 1).astype(np.float32)
+    group = np.arange(900, dtype=np.int32) // 30
+    copies = weight.astype(np.int64)
+    heavy = TrainingRows(x, y, weight, group)
+    many = TrainingRows(*(np.repeat(each, copies, axis=0) for each in (x, y, np.ones(900, np.float32), group)))
+    config = BoostingConfig(objective=objective, trees=10, depth=2, l2=1e-6)
+    probe = np.array([[0, 1, 2, 3], [0, 1, 2, 3]], np.float32)
+    one, other = (fit_trees([rows], config).predict(probe) for rows in (heavy, many))
+    assert one == pytest.approx(other, abs=1e-3)
 
 
 @pytest.mark.parametrize("depth", [1, 3, 5, 8])

@@ -169,7 +169,7 @@ class Train(Struct, frozen=True):
     after_events: Annotated[int, Meta(description="Also train after so many new events; 0: never.", ge=0)] = 0
     days: Annotated[int, Meta(description="Days of events to learn from.", ge=1, le=36_500)] = 30
     evaluate_days: Annotated[int, Meta(description="The last of those days, kept apart to evaluate on.", ge=1, le=36_500)] = 7
-    examples: Annotated[int, Meta(description="Lists sampled to teach the ranker.", ge=100, le=100_000_000)] = 8_000
+    examples: Annotated[int, Meta(description="Lists sampled to teach the ranker.", ge=100, le=100_000_000)] = 16_000
     embeddings: Annotated[int, Meta(description="Dimension of user and item vectors.", ge=4, le=2048)] = 128
     seed: Annotated[int, Meta(description="Seed of all randomness.", ge=0, le=2**32 - 1)] = 7
     nice: Annotated[int, Meta(description="Priority of the training process: 0 normal, 19 lowest.", ge=0, le=19)] = 10

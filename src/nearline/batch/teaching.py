@@ -18,8 +18,8 @@ from nearline.schema.event import Events
 from nearline.schema.kinds import Kinds
 from nearline.schema.query import Query
 
-HARD, EASY = 30, 30
-"""Passed-over candidates kept of a sampled list: the best by retrieval, and others drawn and weighted up."""
+OCTAVE, EACH = 8, 5
+"""Passed-over candidates kept of a sampled list: so many of the best `OCTAVE` by retrieval, and of each octave below."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,17 +143,29 @@ def _draw(
     if not len(target):
         return None
     order = fused(candidates.ranks)
-    others = order[~np.isin(order, target)]
-    hard, rest = others[:HARD], others[HARD:]
-    easy = random.choice(rest, min(EASY, len(rest)), replace=False) if len(rest) else rest
-    places = np.concatenate([target, hard, easy])
+    others, shares = octaves(order[~np.isin(order, target)], random)
+    places = np.concatenate([target, others])
     y = np.zeros((len(places), outcomes.shape[1]), np.float32)
     for row, place in enumerate(target):
         y[row] = outcomes[np.flatnonzero(positives == candidates.items[place])[0]]
-    weight = np.ones(len(places), np.float32)
-    if len(easy):
-        weight[len(target) + len(hard) :] = len(rest) / len(easy)
+    weight = np.concatenate([np.ones(len(target), np.float32), shares])
     return candidates.take(places), y, weight
+
+
+def octaves(order: I32, random: np.random.Generator) -> tuple[I32, F32]:
+    """Return a few of each octave of an order (places 0 to 7, 8 to 15, 16 to 31 …), and how many each of them stands for.
+
+    The sum over them estimates that over all candidates, and most precisely where the lists are decided.
+    """
+    kept, weights = [order[:0]], [np.empty(0, np.float32)]
+    begin, end = 0, OCTAVE
+    while begin < len(order):
+        octave = order[begin:end]
+        drawn = random.choice(octave, min(EACH, len(octave)), replace=False)
+        kept.append(drawn)
+        weights.append(np.full(len(drawn), len(octave) / len(drawn), np.float32))
+        begin, end = end, 2 * end
+    return np.concatenate(kept), np.concatenate(weights)
 
 
 def lessons_in_order(lessons: Sequence[Lesson]) -> Iterator[Moment]:

@@ -1,4 +1,4 @@
-"""Training: history → clean → split → fit → teach → judge → gate → publish."""
+"""Training: history → clean → split → fit → teach → judge → gate → fit on everything → publish."""
 
 from __future__ import annotations
 
@@ -79,8 +79,8 @@ def _train(tenant: Tenant, log: Log, say: Say, split: TimeSplit | None) -> Outco
     say(f"{len(cleaned):,} events to learn from; left out: {dropped or 'none'}")
     world = tenant.world()
     items = world.adopt(iter_records(log, tenant.lake, "item_events"))
-    data = FitData(cleaned[before(cleaned, times.fitted)], keys(item.item_id for item in items), times.fitted, settings.seed)
-    arrays: dict[str, Arrays] = {source.name: source.fit(data) for source in tenant.parts.sources}
+    item_keys = keys(item.item_id for item in items)
+    arrays = _fit(tenant, FitData(cleaned[before(cleaned, times.fitted)], item_keys, times.fitted, settings.seed))
     say("sources fitted: " + (", ".join(name for name, own in arrays.items() if own) or "none"))
     fitted = build_pipeline(tenant, world, arrays)
     examples, taught_by = _teach(tenant, log, world, past, cleaned, times, fitted, say)
@@ -115,10 +115,17 @@ def _train(tenant: Tenant, log: Log, say: Say, split: TimeSplit | None) -> Outco
     manifest = _with(manifest, metrics, gates)
     if not all(gate.passed for gate in gates):
         return _refused(manifest, gates, say)
+    # What was judged knew nothing after T0, or its scores of what came next would have been too good to learn from.
+    arrays |= _fit(tenant, FitData(cleaned, item_keys, times.end, settings.seed))
+    say("sources fitted again, on everything")
     tenant.releases.publish(manifest, arrays)
     _export_embeddings(tenant, manifest.version, arrays)
     say(f"published {manifest.version}")
     return Outcome(manifest, True)
+
+
+def _fit(tenant: Tenant, data: FitData) -> dict[str, Arrays]:
+    return {source.name: source.fit(data) for source in tenant.parts.sources}
 
 
 def _teach(
@@ -182,7 +189,7 @@ def _cases(tenant: Tenant, events: Events, times: TimeSplit) -> list[Lesson]:
 def _judge(
     tenant: Tenant, world: OnlineWorld, events: Events, cases: list[Lesson], arrays: dict[str, Arrays]
 ) -> dict[str, Verdict]:
-    """Judge the new release, popularity and the release in service on cases after T1."""
+    """Judge the new release, popularity and the ranker in service on cases after T1."""
     pipelines = {
         "release": build_pipeline(tenant, world, arrays, version="candidate"),
         "popularity": _popularity(tenant, world),
@@ -191,7 +198,12 @@ def _judge(
     if version:
         try:
             release: Release = tenant.releases.load(version, tenant.feature_set)
-            pipelines["in service"] = build_pipeline(tenant, world, release.arrays, version=version)
+            # Its sources know what they are judged by, so its ranker gets those of the new one.
+            own = {source.name: arrays[source.name] for source in tenant.parts.sources}
+            own |= {
+                name: release.arrays[name] for name in (tenant.parts.ranker.name, LogisticRanker.name) if name in release.arrays
+            }
+            pipelines["in service"] = build_pipeline(tenant, world, own, version=version)
         except NearlineError:
             pass
     return judge(world, events, cases, pipelines)

@@ -323,9 +323,10 @@ class _Steps:
 
     NAMES = (
         ("events to learn from", "read"),
-        ("sources fitted", "fit"),
+        ("sources fitted:", "fit"),
         ("rankers taught", "teach"),
         ("  release", "judge"),
+        ("fitted again", "fit again"),
     )
 
     def __init__(self, say: Say) -> None:

@@ -29,7 +29,7 @@ class BoostingConfig:
         learning_rate: what each leaf's Newton step is multiplied with.
         l2: regularisation of leaf values, in rows of mean weight; positive.
         bins: values a feature is quantised to (2 to 256).
-        row_sample: share of rows each tree sees.
+        row_sample: share of rows that choose a tree's splits; all of them take the step in its leaves.
         patience: with validation rows, an outcome is done after this many trees without an improvement.
         seed: of the row samples.
     """
@@ -59,12 +59,12 @@ def _derivatives(rows: TrainingRows, weight: Floats, score: Floats, listwise: bo
 
     Logistic: `w (p - y)`, `w p (1 - p)`. Listwise: the positives of a list are draws from the softmax of its
     scores (ListNet, Cao et al. 2007; CatBoost's QuerySoftMax): `s p - w y`, `s p (1 - p)`, with `s` the
-    list's sum of `w y`.
+    list's sum of `w y`. A row of weight w is w rows: a drawn negative stands for those that were not drawn.
     """
     if not listwise:
         p = expit(score)
         return weight * (p - rows.y), weight * p * (1 - p)
-    power = np.exp(score - rows.spread(np.maximum.reduceat(score, rows.starts)))
+    power = weight * np.exp(score - rows.spread(np.maximum.reduceat(score, rows.starts)))
     p = power / rows.spread(np.add.reduceat(power, rows.starts))
     drawn = weight * rows.y
     draws = rows.spread(np.add.reduceat(drawn, rows.starts))
@@ -76,7 +76,7 @@ def _loss(rows: TrainingRows, score: Floats, listwise: bool) -> float:
     if not listwise:
         return float(rows.weight @ (np.logaddexp(0, score) - rows.y * score))
     top = np.maximum.reduceat(score, rows.starts)
-    mass = np.add.reduceat(np.exp(score - rows.spread(top)), rows.starts)
+    mass = np.add.reduceat(rows.weight * np.exp(score - rows.spread(top)), rows.starts)
     return float((rows.weight * rows.y) @ (rows.spread(np.log(mass) + top) - score))
 
 
@@ -183,11 +183,9 @@ def fit_trees(
         grower = Grower(quantise(x, cuts), cuts, config.depth, config.bins, config.l2, pool)
         while len(grown) < config.trees and (open_ := [part for part in parts if part.open]):
             slopes = [part.slopes() for part in open_]
-            if config.row_sample < 1:
-                keep = random.random(len(x)) < config.row_sample
-                slopes = [(gradient * keep, hessian * keep) for gradient, hessian in slopes]
             turn = len(grown) % len(open_)
-            tree = grower.grow(*slopes[turn])
+            chosen = np.flatnonzero(random.random(len(x)) < config.row_sample) if config.row_sample < 1 else None
+            tree = grower.grow(*slopes[turn], chosen)
             grown.append(tree)
             leaf, fallen = tree.leaf(grower.binned), None if watched is None else tree.leaf(watched)
             for part, own in zip(open_, slopes, strict=True):

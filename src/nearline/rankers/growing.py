@@ -150,16 +150,23 @@ class Grower:
     l2: float
     pool: Executor
 
-    def grow(self, gradient: Floats, hessian: Floats) -> Tree:
-        """Return the tree whose levels, one by one, lower the loss most."""
-        depth, n_features = self.depth, len(self.cuts)
+    def grow(self, gradient: Floats, hessian: Floats, chosen: NDArray[np.intp] | None = None) -> Tree:
+        """Return the tree whose levels, one by one, lower the loss most.
+
+        Args:
+            gradient, hessian: of all rows.
+            chosen: places of the rows that decide; all when not given.
+        """
+        depth, n_features, binned = self.depth, len(self.cuts), self.binned
+        if chosen is not None:
+            gradient, hessian, binned = gradient[chosen], hessian[chosen], np.take(binned, chosen, axis=1)
         tree = Tree(np.zeros(depth, np.int32), np.full(depth, np.inf, np.float32), np.full(depth, _NEVER))
         leaf = np.zeros(len(gradient), np.uint16)
         packed, gradient_unit, hessian_unit = _pack(gradient, hessian)
         units = (gradient_unit, hessian_unit, self.l2)
         gains, cuts = np.empty(n_features), np.empty(n_features, np.int64)
         for level in range(depth):
-            rows = (self.binned, leaf, packed, 1 << level, self.bins, *units)
+            rows = (binned, leaf, packed, 1 << level, self.bins, *units)
 
             def search(first: int, rows: _Level = rows) -> None:
                 _best_splits(*rows, first, min(first + _FEATURES_A_TASK, n_features), gains, cuts)
@@ -170,5 +177,5 @@ class Grower:
                 break
             tree.features[level], tree.borders[level] = best, cuts[best]
             tree.thresholds[level] = self.cuts[best][cuts[best]]
-            leaf = leaf * np.uint16(2) + (self.binned[best] > cuts[best])
+            leaf = leaf * np.uint16(2) + (binned[best] > cuts[best])
         return tree

@@ -22,7 +22,7 @@ class TreesRanker:
 
     Args:
         objective: "logistic" (each candidate by itself) or "listwise" (softmax over the list).
-        trees, depth, learning_rate: see `BoostingConfig`.
+        trees, depth, learning_rate, row_sample: see `BoostingConfig`.
     """
 
     name = "trees"
@@ -32,9 +32,11 @@ class TreesRanker:
         objective: Literal["logistic", "listwise"] = "logistic",
         trees: int = 120,
         depth: int = 6,
-        learning_rate: float = 0.2,
+        learning_rate: float = 0.15,
+        row_sample: float = 0.33,
     ) -> None:
         self.objective, self.trees, self.depth, self.learning_rate = objective, trees, depth, learning_rate
+        self.row_sample = row_sample
         self._model: ObliviousTrees | None = None
 
     def fit(self, examples: Examples, seed: int) -> Arrays:
@@ -48,6 +50,7 @@ class TreesRanker:
             trees=self.trees,
             depth=self.depth,
             learning_rate=self.learning_rate,
+            row_sample=self.row_sample,
             seed=seed,
         )
         lists = np.unique(examples.group)

@@ -31,7 +31,8 @@ class Manifest(msgspec.Struct, frozen=True):
     Attributes:
         feature_set: hash that state and columns must match.
         features, outcomes: names, in order.
-        fitted_until, taught_until, evaluated_until: T0, T1 and the end of the data.
+        fitted_until, taught_until, evaluated_until: T0, T1 and the end of the data. The sources that were judged were fitted
+            until T0, those published until the end.
         metrics: by name, of this release and of what it was compared with.
     """
 
