@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from engines import kafka
+from engines import kafka, valkey
 
 
 @pytest.fixture(scope="session")
@@ -18,3 +18,25 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[kafka.Kafka]:
     server.start()
     yield server
     server.kill()
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[valkey.Valkey]:
+    """A Valkey server; each test takes tenants of its own."""
+    if missing := valkey.available():
+        pytest.skip(f"Valkey {missing}")
+    server = valkey.Valkey(tmp_path_factory.mktemp("valkey"))
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="session")
+def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[valkey.ValkeyCluster]:
+    """A cluster of three masters."""
+    if missing := valkey.available():
+        pytest.skip(f"Valkey {missing}")
+    cluster = valkey.ValkeyCluster(tmp_path_factory.mktemp("cluster"))
+    cluster.start()
+    yield cluster
+    cluster.stop()

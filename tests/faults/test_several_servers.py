@@ -12,19 +12,29 @@ import pytest
 from server_process import Server, items
 
 from engines.kafka import Kafka
+from engines.valkey import Valkey
 
 PARTITIONS = 3
 
 
-@pytest.fixture
-def pair(broker: Kafka, tmp_path: Path) -> Iterator[tuple[Server, Server]]:
-    """Two servers with folders of their own; only the lake and the log are shared."""
-    tenant = uuid.uuid4().hex[:8]
-    settings = {"STORAGE_LOG": f"{broker.url}/{tenant}", "STORAGE_PARTITIONS": PARTITIONS}
+@pytest.fixture(params=["rows in memory", "rows in redis"])
+def pair(request: pytest.FixtureRequest, broker: Kafka, tmp_path: Path) -> Iterator[tuple[Server, Server]]:
+    """Two servers with folders of their own; only the log, and perhaps the rows of visitors, are shared."""
+    settings: dict[str, object] = {"STORAGE_LOG": f"{broker.url}/{uuid.uuid4().hex[:8]}", "STORAGE_PARTITIONS": PARTITIONS}
+    worker = None
+    if request.param == "rows in redis":
+        store: Valkey = request.getfixturevalue("redis_server")
+        store.say("FLUSHALL")
+        settings["STORAGE_STATE"] = store.url
     servers = tuple(Server(tmp_path / name, settings) for name in ("one", "two"))
+    if "STORAGE_STATE" in settings:
+        worker = servers[0].command("stream")
     yield servers[0], servers[1]
     for server in servers:
         server.end()
+    if worker is not None:
+        worker.terminate()
+        worker.wait(30)
 
 
 def say(server: Server, events: list[dict[str, Any]]) -> int:

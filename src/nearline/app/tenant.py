@@ -27,10 +27,14 @@ from nearline.stores.lake import Lake
 from nearline.stores.log import Log
 from nearline.stores.open_log import LogPlace, open_log
 from nearline.stores.releases import ReleaseStore
+from nearline.stores.remote_world import RemoteWorld
 from nearline.stores.snapshots import SnapshotStore
 from nearline.stores.state import MemoryState
+from nearline.stores.user_rows import RowsPlace, UserRows, open_user_rows
 from nearline.stores.world import OnlineWorld
 
+MEMORY = "memory:"
+"""Setting of visitors' rows that are in the server's own memory."""
 IMPORTING = "importing.json"
 """In a tenant's folder as long as an import is not done."""
 
@@ -124,18 +128,50 @@ class Tenant:
         """Hash that releases and snapshots must match."""
         return feature_set_hash(self.features.features)
 
-    def world(self, sources: tuple[Source, ...] | None = None, partitions: int = 1) -> OnlineWorld:
+    def online_world(self) -> OnlineWorld:
+        """Return an empty world that follows this tenant's log, with visitors' rows where the settings say."""
+        rows = None if self.settings.storage.state == MEMORY else self.user_rows(self.settings.budget.total_ms / 2000)
+        return self.world(partitions=self.settings.storage.partitions, rows=rows)
+
+    def user_rows(self, timeout: float) -> UserRows:
+        """Return the store of visitors' rows.
+
+        Args:
+            timeout: seconds that one answer may take.
+        """
+        state = self.settings.state
+        place = RowsPlace(
+            self.settings.storage.state, self.name, state.hot_ttl_hours * HOUR, state.history_ttl_days * DAY, timeout
+        )
+        return open_user_rows(place)
+
+    def user_state(self) -> MemoryState:
+        """Return an empty state of the folds of users alone, for who moves the rows of a store."""
+        state = self.settings.state
+        folds = [fold for fold in self._folds(self.parts.sources) if fold.entity == "user"]
+        return MemoryState(
+            folds, (), state.hot_ttl_hours * HOUR, state.history_ttl_days * DAY, self.settings.storage.partitions
+        )
+
+    def world(
+        self, sources: tuple[Source, ...] | None = None, partitions: int = 1, rows: UserRows | None = None
+    ) -> OnlineWorld:
         """Return an empty world for the application's folds; it shares no state with others.
 
         Args:
             sources: whose state it keeps; the tenant's own by default.
             partitions: of the log whose events it folds.
+            rows: where visitors' rows are; in this world's own memory by default.
         """
         sources = self.parts.sources if sources is None else sources
         folds = self._folds(sources)
         stateful: list[Stateful] = [SuppressionLists(self.kinds), *(copy.deepcopy(part) for s in sources for part in s.state)]
         state = self.settings.state
-        memory = MemoryState(folds, stateful, state.hot_ttl_hours * HOUR, state.history_ttl_days * DAY, partitions)
+        memory = MemoryState(
+            folds, stateful, state.hot_ttl_hours * HOUR, state.history_ttl_days * DAY, partitions, rows is not None
+        )
+        if rows is not None:
+            return RemoteWorld(memory, Catalog(memory), rows, self.app.condition_kinds, self.app.declared)
         return OnlineWorld(memory, Catalog(memory), self.app.condition_kinds, self.app.declared)
 
     def _folds(self, sources: tuple[Source, ...]) -> list[Fold]:
@@ -147,7 +183,12 @@ class Tenant:
         """Hash that snapshots must match."""
         sources, state = self.parts.sources, self.settings.state
         parts = sorted(part.name for source in sources for part in source.state)
-        settings = (state.hot_ttl_hours, state.history_ttl_days, self.settings.storage.partitions)
+        settings = (
+            state.hot_ttl_hours,
+            state.history_ttl_days,
+            self.settings.storage.partitions,
+            self.settings.storage.state == MEMORY,
+        )
         return state_hash(self._folds(sources), parts, self.app.types, settings)
 
     def log(self, read_only: bool = False, importing: bool = False) -> Log:

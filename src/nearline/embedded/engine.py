@@ -42,6 +42,7 @@ from nearline.stores.catalog import DELETED
 from nearline.stores.log import Movable
 from nearline.stores.recent import RecentUser, recent_users
 from nearline.stores.releases import Manifest, Release
+from nearline.stores.remote_world import RemoteWorld
 from nearline.stores.rulebook import Rulebook
 from nearline.stream.follower import Follower
 from nearline.stream.local import LocalStream, expiry
@@ -139,6 +140,8 @@ class Engine:
         if self.failure is None:
             await loop.run_in_executor(None, self.stream.save)
         self._log.close()
+        if isinstance(self.world, RemoteWorld):
+            self.world.release()
 
     def _gave_up(self, error: Exception) -> None:
         """Serve nothing more: what is in the log is not what lists would be made from."""

@@ -49,10 +49,6 @@ class HydratingWorld(World, Protocol):
         """Return a visitor's rows at `now`."""
         ...
 
-    def offset_of(self, visitor: int) -> int:
-        """Return up to which offset the partition of a visitor's events is folded."""
-        ...
-
 
 class Pipeline:
     """Bound components of one application and release, as steps. Immutable, so a swap is one assignment.
@@ -192,8 +188,9 @@ class Pipeline:
         run.trace.setdefault("errors", {})[name] = repr(error)
 
     def _hydrate(self, run: Run) -> None:
-        run.version, run.offset = self.world.version, self.world.offset_of(run.query.visitor)
+        run.version = self.world.version
         run.user = self.world.hydrate(run.query.visitor, run.query.now)
+        run.offset = run.user.seen
         run.slack = sum(rule.slack(run.user) for rule in self._slacking)
         if run.query.filters:
             # Most of what the sources usually find will not match: each is asked twice as deep.

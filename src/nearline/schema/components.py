@@ -127,12 +127,16 @@ class UserState:
         slot: place in the process's tables, -1 when never seen.
         rows: fold name to its row, `[1] dtype`.
         offset: of the last event folded into the row, -1 for none.
+        seen: up to which offset the partition of his events is in the rows.
+        last: when he was last here, ms UTC; 0 for never.
         memo: what components derived from the rows for this request and others may use again.
     """
 
     slot: int
     rows: Mapping[str, Rows]
     offset: int
+    seen: int = 0
+    last: int = 0
     memo: dict[str, Any] = field(default_factory=dict)
 
 

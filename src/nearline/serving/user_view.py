@@ -18,7 +18,7 @@ from nearline.stores.world import OnlineWorld
 def user_view(world: OnlineWorld, visitor: int, user_id: str, now: int) -> dict[str, Any] | None:
     """Return recent views, preferences, session and times of a visitor; `None` where nothing is kept of him."""
     user = world.hydrate(visitor, now)
-    if user.offset < 0 or user.slot < 0 or int(world.state.presence["last"][user.slot]) == 0:
+    if user.offset < 0 or user.last == 0:
         return None
     catalog, rows = world.catalog, user.rows
     view: dict[str, Any] = {"user_id": user_id, "recent_views": [], "recent_searches": [], "demographics": {}}
@@ -48,7 +48,7 @@ def user_view(world: OnlineWorld, visitor: int, user_id: str, now: int) -> dict[
             "current_category": catalog.names.get(int(session["category"])) if live else None,
             "page_views_in_session": int(session["views"]) if live else 0,
         }
-    view["last_updated"] = _iso(int(world.state.presence["last"][user.slot]))
+    view["last_updated"] = _iso(user.last)
     view["offset"] = user.offset
     return view
 

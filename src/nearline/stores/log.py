@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -128,6 +128,37 @@ class Movable(Protocol):
 
         Raises:
             NearlineError: `offset` is below the end.
+        """
+        ...
+
+
+class Group(Protocol):
+    """One of several processes that share the partitions of `user_events` out; a partition has one owner at a time."""
+
+    def next(self, seconds: float) -> list[Page]:
+        """Return what has come to the partitions that are ours, waiting up to `seconds`; partitions change hands in here."""
+        ...
+
+    def commit(self, ends: Mapping[int, int]) -> None:
+        """Remember durably how far partitions are done; of one that is no longer ours nothing is remembered."""
+        ...
+
+    def close(self) -> None:
+        """Leave the group, so that others take over at once."""
+        ...
+
+
+@runtime_checkable
+class Grouped(Protocol):
+    """A log whose partitions can be shared out."""
+
+    def group(self, name: str, given: Callable[[dict[int, int]], None], taken: Callable[[list[int]], None]) -> Group:
+        """Join a group.
+
+        Args:
+            name: of the group.
+            given: called with partitions that are ours from now on, and where each goes on.
+            taken: called with partitions that are another's from now on.
         """
         ...
 

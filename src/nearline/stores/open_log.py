@@ -45,6 +45,12 @@ def scheme_of(url: str) -> str:
     return url.partition(":")[0].partition("+")[0].lower()
 
 
+def shown(url: str) -> str:
+    """Return a URL as it may be printed: without names, passwords and parameters."""
+    scheme, separator, rest = url.partition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2].partition('?')[0]}"
+
+
 def open_log(place: LogPlace) -> Log:
     """Open a log.
 

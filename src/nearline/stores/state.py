@@ -13,7 +13,6 @@ from nearline.schema.candidates import I32
 from nearline.schema.clock import DAY, HOUR
 from nearline.schema.components import (
     ALL_EXPIRED,
-    KEEP,
     Arrays,
     Entity,
     Fold,
@@ -28,6 +27,7 @@ from nearline.schema.ids import partition_of
 from nearline.schema.kernel import i4, kernel, u4
 from nearline.schema.kinds import ERASED
 from nearline.stores.key_index import KeyIndex
+from nearline.stores.packing import TIERS, packed
 
 
 @kernel(u4[::1], i4[::1])
@@ -52,6 +52,7 @@ class MemoryState:
         hot_ttl: ms without an event after which a visitor's hot row is gone.
         history_ttl: ms after which all of it is gone.
         partitions: of the log that the events come from; offsets are counted in each by itself.
+        remote: whether visitors' rows are in a store of their own: their form is known here, and they are moved elsewhere.
     """
 
     def __init__(
@@ -61,7 +62,9 @@ class MemoryState:
         hot_ttl: int = 24 * HOUR,
         history_ttl: int = 400 * DAY,
         partitions: int = 1,
+        remote: bool = False,
     ) -> None:
+        self.remote = remote
         self.folds: dict[str, Fold] = {fold.name: fold for fold in folds}
         # Sources that ask one table differently share it: the first of a name is kept.
         self.stateful: dict[str, Stateful] = {part.name: part for part in reversed(stateful)}
@@ -72,28 +75,20 @@ class MemoryState:
         self.marks: NDArray[np.uint32] = np.zeros(0, np.uint32)
         self.rows: dict[str, Rows] = {}
         self._user_folds = [fold for fold in self.folds.values() if fold.entity == "user"]
-        self._packed: dict[Tier, np.dtype[np.void]] = {tier: self._pack(tier) for tier in ("hot", "history")}
+        self._moved = {name: fold for name, fold in self.folds.items() if fold.entity == "item" or not remote}
+        self.packed: dict[Tier, np.dtype[np.void]] = {tier: packed(self._user_folds, tier) for tier in TIERS}
         self._clear()
         self._blank: dict[str, Rows] = {name: np.zeros(1, fold.dtype) for name, fold in self.folds.items()}
 
-    def _pack(self, tier: Tier) -> np.dtype[np.void]:
-        """Return what is kept of a visitor in one tier as one row: read, and found in memory, in one go."""
-        own = [("presence", PRESENCE)] if tier == "hot" else []
-        own += [(fold.name, fold.dtype) for fold in self._user_folds if fold.tier == tier]
-        # Each begins on a whole word, wherever the one before it ended.
-        sizes = [-(-dtype.itemsize // 8) * 8 for _, dtype in own]
-        offsets = [sum(sizes[:place]) for place in range(len(sizes))]
-        names, formats = [name for name, _ in own], [dtype for _, dtype in own]
-        return np.dtype({"names": names, "formats": formats, "offsets": offsets, "itemsize": sum(sizes)})
-
     def _clear(self) -> None:
-        self._users = {tier: np.zeros(0, dtype) for tier, dtype in self._packed.items()}
+        kept = [] if self.remote else self._user_folds
+        self._users = {tier: np.zeros(0, packed(kept, tier)) for tier in TIERS}
         self.rows = {name: np.zeros(0, fold.dtype) for name, fold in self.folds.items() if fold.entity == "item"}
         self._unpack()
 
     def _unpack(self) -> None:
         """Look at the packed rows by fold."""
-        for fold in self._user_folds:
+        for fold in self._user_folds if not self.remote else ():
             self.rows[fold.name] = self._users[fold.tier][fold.name]
         self.presence = self._users["hot"]["presence"]
 
@@ -150,7 +145,7 @@ class MemoryState:
             if events["own"].any():
                 # Only the visitor's rows take these: to all that items share, they are about none.
                 common = FoldBatch(events, users, np.where(events["own"], np.int32(-1), items), reset)
-            for name, fold in self.folds.items():
+            for name, fold in self._moved.items():
                 fold.update(self.rows[name], batch if fold.entity == "user" else common)
             for part in self.stateful.values():
                 part.update(common)
@@ -165,32 +160,53 @@ class MemoryState:
         self._make_room()
         return slots
 
+    def admit(self, visitors: NDArray[np.uint64]) -> I32:
+        """Give slots to visitors' keys, in order, and room for their rows."""
+        slots = self.users.intern(visitors)
+        self._make_room()
+        return slots
+
     def mark(self, slots: I32) -> None:
         """Note that items (`[n] int32`, -1 for none) have changed; after the change, so that who saw half of it reads again."""
         _mark(self.marks, slots)
 
     def hydrate(self, visitor: int, now: int) -> UserState:
         """Return a copy of a visitor's rows; blank where expired at `now` (ms UTC) or never seen."""
+        seen = self.offset_of(visitor)
         slot = self.users.find_one(visitor)
         hot = self._users["hot"]
         if not 0 <= slot < len(hot):
             # Never seen, or so new that there is no room for his rows yet.
-            return UserState(-1, self._blank, -1)
+            return UserState(-1, self._blank, -1, seen)
         head = _copy(hot, slot)
         offset, last = head["presence"][0].item()
         gone = expired(last, now, self.hot_ttl, self.history_ttl)
         if gone == ALL_EXPIRED:
             # Forgotten or never seen: his offset is none of a row.
-            return UserState(slot, self._blank, offset if last else -1)
+            return UserState(slot, self._blank, offset if last else -1, seen, last)
         # Both tiers grow together, the hot one last.
         history = _copy(self._users["history"], slot)
+        return UserState(slot, self.unpacked(None if gone else head, history), offset, seen, last)
+
+    def unpacked(self, hot: Rows | None, history: Rows | None) -> dict[str, Rows]:
+        """Return a visitor's rows by fold, from his packed ones (`[1]`); blank where a tier is not given."""
         rows = dict(self._blank)
         for fold in self._user_folds:
-            if fold.tier == "history":
-                rows[fold.name] = history[fold.name]
-            elif gone == KEEP:
-                rows[fold.name] = head[fold.name]
-        return UserState(slot, rows, offset)
+            packed_row = history if fold.tier == "history" else hot
+            if packed_row is not None:
+                rows[fold.name] = packed_row[fold.name]
+        return rows
+
+    def pull(self, slots: I32) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Return packed rows as bytes, hot `[n, hot bytes]` and history `[n, history bytes]`."""
+        hot, history = (_bytes(self._users[tier])[slots] for tier in TIERS)
+        return hot, history
+
+    def push(self, slot: int, hot: bytes, history: bytes) -> None:
+        """Put one visitor's packed rows into his place; zeros for what is not given."""
+        for tier, given in zip(TIERS, (hot, history), strict=True):
+            own = _bytes(self._users[tier])[slot]
+            own[:] = np.frombuffer(given, np.uint8) if given else 0
 
     def forget(self, visitor: int) -> bool:
         """Zero everything kept of a visitor, as if he had never been; return whether there was anything."""
@@ -214,7 +230,7 @@ class MemoryState:
             "items": self.items.keys,
             "presence": np.ascontiguousarray(self.presence[:users]),
         }
-        for name, fold in self.folds.items():
+        for name, fold in self._moved.items():
             out[f"fold.{name}"] = np.ascontiguousarray(self.rows[name][: users if fold.entity == "user" else items])
         for name, part in self.stateful.items():
             out |= {f"part.{name}.{key}": array for key, array in part.dump().items()}
@@ -229,10 +245,10 @@ class MemoryState:
         self.presence = np.zeros(0, PRESENCE)
         # Other items may stand in the slots now: every mark goes beyond all that anyone has seen.
         self.marks = np.full(len(self.items), self.marks.max(initial=0) + 1, np.uint32)
-        self.rows = {name: np.zeros(0, fold.dtype) for name, fold in self.folds.items()}
+        self.rows = {name: np.zeros(0, fold.dtype) for name, fold in self._moved.items()}
         self._make_room()
         self.presence[: len(self.users)] = arrays["presence"]
-        for name in self.folds:
+        for name in self._moved:
             rows = arrays[f"fold.{name}"]
             self.rows[name][: len(rows)] = rows
         for name, part in self.stateful.items():
@@ -267,11 +283,19 @@ class MemoryState:
 
 def _copy(rows: Rows, slot: int) -> Rows:
     """Return one row, `[1] dtype`, copied as bytes: NumPy would copy nested records field by field, at five times the cost."""
-    if not (width := rows.dtype.itemsize):
+    if not rows.dtype.itemsize:
         return rows[slot : slot + 1].copy()  # a tier without folds
-    raw: NDArray[np.uint8] = rows.view(np.uint8).reshape(len(rows), width)
-    copied: Rows = raw[slot].copy().view(rows.dtype)
+    copied: Rows = _bytes(rows)[slot].copy().view(rows.dtype)
     return copied
+
+
+def _bytes(rows: Rows) -> NDArray[np.uint8]:
+    """Return rows as what they are made of, `[n, bytes of a row] uint8`; the same memory."""
+    return (
+        rows.view(np.uint8).reshape(len(rows), rows.dtype.itemsize)
+        if rows.dtype.itemsize
+        else np.zeros((len(rows), 0), np.uint8)
+    )
 
 
 def _room(rows: NDArray[Any], need: int) -> NDArray[Any]:

@@ -46,10 +46,6 @@ class OnlineWorld:
         self.state.apply(events)
         self.catalog.sync()
 
-    def offset_of(self, visitor: int) -> int:
-        """Return up to which offset the partition of a visitor's events is folded."""
-        return self.state.offset_of(visitor)
-
     def adopt(self, pages: Iterable[tuple[int, list[Record]]]) -> list[Item]:
         """Take catalogue and declarations over as pages of `item_events` leave them; return the items."""
 

@@ -34,7 +34,7 @@ class LocalStream:
 
     def __init__(self, tenant: Tenant, world: OnlineWorld | None = None) -> None:
         self.partitions = tenant.settings.storage.partitions
-        self.tenant, self.world = tenant, world or tenant.world(partitions=self.partitions)
+        self.tenant, self.world = tenant, world or tenant.online_world()
         self.by_partition = [Duplicates(tenant.settings.state.dedupe_hours * HOUR) for _ in range(self.partitions)]
         self.dropped = 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import OrderedDict
@@ -20,6 +21,7 @@ from nearline.stores.log import Ends, Page, Position, routed
 from nearline.stores.messages import decode_message, encode_message
 from nearline.stores.open_log import LogPlace
 
+logger = logging.getLogger("nearline.kafka")
 T = TypeVar("T")
 Config = dict[str, str | int | float | bool]
 PATIENCE = 10.0
@@ -116,11 +118,11 @@ class _Broker:
         self._lock = threading.RLock()
         self.closed = False
 
-    def consumer(self, group: str = "nearline") -> Consumer:
+    def consumer(self, group: str = "nearline", more: Config | None = None) -> Consumer:
         """Return a new consumer that reads where it is told to."""
         own: Config = {"group.id": group, "enable.auto.commit": False, "enable.auto.offset.store": False}
         # Whoever reads from another place waits for the question under way to come back.
-        return Consumer({**own, "auto.offset.reset": "earliest", "fetch.wait.max.ms": 20, **self.config})
+        return Consumer({**own, "auto.offset.reset": "earliest", "fetch.wait.max.ms": 20, **(more or {}), **self.config})
 
     def group(self, name: str) -> Consumer:
         """Return the consumer that keeps another's place."""
@@ -269,6 +271,13 @@ class KafkaLog:
         self._open()
         return KafkaTail(self._broker.consumer(), self._broker.names, at)
 
+    def group(self, name: str, given: Callable[[dict[int, int]], None], taken: Callable[[list[int]], None]) -> KafkaGroup:
+        """Join a consumer group for `user_events`."""
+        self._open()
+        names: dict[Topic, str] = {"user_events": self._broker.names["user_events"]}
+        own: Config = {"partition.assignment.strategy": "cooperative-sticky", "session.timeout.ms": 10_000}
+        return KafkaGroup(self._broker.consumer(self._group(name), own), names, given, taken)
+
     def read(self, topic: Topic, start: int, limit: int) -> tuple[int, list[Record]]:
         """Return up to `limit` consecutive records from `start` on, after the offset of the first."""
         first, end = self._ends(topic)
@@ -335,19 +344,12 @@ class KafkaLog:
             raise NearlineError("storage.log", self._broker.shown, "this log is closed")
 
 
-class KafkaTail:
-    """What comes to the topics, as the broker pushes it.
+class _Pages:
+    """What comes to topics, as the broker pushes it."""
 
-    Args:
-        consumer: its own.
-        names: of the topics.
-        at: offsets to begin at.
-    """
-
-    def __init__(self, consumer: Consumer, names: Mapping[Topic, str], at: Mapping[Position, int]) -> None:
+    def __init__(self, consumer: Consumer, names: Mapping[Topic, str]) -> None:
         self._consumer = consumer
         self._topics = {name: topic for topic, name in names.items()}
-        consumer.assign([TopicPartition(names[topic], number, offset) for (topic, number), offset in at.items()])
 
     def next(self, seconds: float) -> list[Page]:
         """Return what has come since, waiting up to `seconds` for anything."""
@@ -372,6 +374,62 @@ class KafkaTail:
     def close(self) -> None:
         """Let go of the connection."""
         self._consumer.close()
+
+
+class KafkaTail(_Pages):
+    """What comes to all partitions.
+
+    Args:
+        consumer: its own.
+        names: of the topics.
+        at: offsets to begin at.
+    """
+
+    def __init__(self, consumer: Consumer, names: Mapping[Topic, str], at: Mapping[Position, int]) -> None:
+        super().__init__(consumer, names)
+        consumer.assign([TopicPartition(names[topic], number, offset) for (topic, number), offset in at.items()])
+
+
+class KafkaGroup(_Pages):
+    """What comes to the partitions that the group gave us.
+
+    Args:
+        consumer: its own, in the group.
+        names: of the one topic.
+        given, taken: told about partitions that change hands.
+    """
+
+    def __init__(
+        self,
+        consumer: Consumer,
+        names: Mapping[Topic, str],
+        given: Callable[[dict[int, int]], None],
+        taken: Callable[[list[int]], None],
+    ) -> None:
+        super().__init__(consumer, names)
+        (self._name,) = names.values()
+        self._given, self._taken = given, taken
+        consumer.subscribe([self._name], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked)
+
+    def _assigned(self, consumer: Consumer, places: list[TopicPartition]) -> None:
+        if not places:
+            return
+        found = _settled(self._name, lambda: consumer.committed(places, PATIENCE))
+        begin = {place.partition: max(0, place.offset) for place in found}
+        self._given(begin)
+        consumer.incremental_assign([TopicPartition(self._name, number, offset) for number, offset in begin.items()])
+
+    def _revoked(self, consumer: Consumer, places: list[TopicPartition]) -> None:
+        self._taken([place.partition for place in places])
+
+    def commit(self, ends: Mapping[int, int]) -> None:
+        """Remember how far partitions are done; of one that is another's by now nothing is remembered."""
+        if not ends:
+            return
+        try:
+            self._consumer.commit(offsets=[TopicPartition(self._name, n, end) for n, end in ends.items()], asynchronous=False)
+        except KafkaException as error:
+            logger.warning("offsets were not committed; that much is read again", extra={"error": error.args[0].str()})
 
 
 def _good(messages: Sequence[Message]) -> list[Message]:

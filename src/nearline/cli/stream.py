@@ -1,0 +1,62 @@
+"""`stream`: a worker that moves visitors' rows in a store."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+
+import typer
+from rich.console import Console
+
+from nearline.app.tenant import MEMORY
+from nearline.cli.options import HERE, AppFile, Config, tenant_of
+from nearline.schema.errors import NearlineError
+from nearline.serving import logs
+from nearline.stores.log import Grouped
+from nearline.stores.open_log import shown
+from nearline.stream.worker import StreamWorker
+
+console = Console(stderr=True)
+TIMEOUT = 5.0
+"""Seconds that the store may take for a batch."""
+TOLD = 10.0
+"""Seconds between two lines of what was done."""
+
+
+def register(cli: typer.Typer) -> None:
+    """Add the command."""
+    cli.command(help="Fold a shared log into the rows of a store, sharing its partitions out. Example: nearline stream")(stream)
+
+
+def stream(app: AppFile = HERE, config: Config = None) -> None:
+    """Work until Ctrl-C or SIGTERM; start as many as there is work for, up to one a partition."""
+    tenant = tenant_of(app, config)
+    logs.configure_logs()
+    if tenant.settings.storage.state == MEMORY:
+        remedy = "rows in memory are moved by the server itself; name a store of their own, such as redis://127.0.0.1:6379/0"
+        raise NearlineError("storage.state", MEMORY, remedy)
+    log = tenant.log()
+    if not isinstance(log, Grouped):
+        raise NearlineError("storage.log", tenant.settings.storage.log, "name a log whose partitions can be shared out: kafka:")
+    store = tenant.user_rows(TIMEOUT)
+    worker = StreamWorker(tenant, log, store)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: worker.stop())
+    threading.Thread(target=_tell, args=(worker,), daemon=True).start()
+    console.print(f"streaming {shown(tenant.settings.storage.log)} into {shown(tenant.settings.storage.state)}")
+    try:
+        worker.run()
+    finally:
+        store.close()
+        log.close()
+
+
+def _tell(worker: StreamWorker) -> None:
+    before = 0
+    while True:
+        time.sleep(TOLD)
+        now = worker.folded
+        if now != before:
+            console.print(f"partitions {sorted(worker.partitions)}: {now:,} events folded, {(now - before) / TOLD:,.0f}/s")
+        before = now

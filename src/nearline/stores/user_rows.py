@@ -1,0 +1,99 @@
+"""The port of the store of user rows: packed rows by visitor, written by the stream, read once per request."""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Protocol
+
+from nearline.schema.errors import NearlineError
+from nearline.stores import users
+from nearline.stores.open_log import scheme_of
+
+
+@dataclass(frozen=True, slots=True)
+class UserRow:
+    """What is kept of a visitor: bytes that begin with the presence head, which begins with the last event's offset.
+
+    Attributes:
+        visitor: his key.
+        hot: the packed hot row; b"" where it is gone.
+        history: the presence head and the packed history row; b"" where there is none.
+    """
+
+    visitor: int
+    hot: bytes = b""
+    history: bytes = b""
+
+
+class UserRows(Protocol):
+    """Rows by visitor. A row never moves backwards: what is older than what is there is not written.
+
+    Any number of threads may read; one writes.
+    """
+
+    def read(self, visitors: Sequence[int], partitions: Sequence[int] = ()) -> tuple[list[UserRow], list[int]]:
+        """Return the rows of visitors, in one round trip, and the progress of partitions, 0 for none.
+
+        All events of a partition below its progress are in the rows that are returned.
+
+        Raises:
+            StoreUnavailableError: it does not answer in time.
+        """
+        ...
+
+    def write(self, rows: Sequence[UserRow], progress: Mapping[int, int]) -> None:
+        """Write rows, then up to which offset each partition is in them; all of it is there on return.
+
+        Raises:
+            StoreUnavailableError: it does not answer; some rows may be written, and writing them again is harmless.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of connections."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RowsPlace:
+    """Where user rows are.
+
+    Attributes:
+        url: such as "redis://127.0.0.1:6379/0".
+        tenant: in the names of keys and tables.
+        hot_ms: how long a hot row is kept without being written, ms.
+        history_ms: how long a history is, ms.
+        timeout: seconds that one answer may take.
+    """
+
+    url: str
+    tenant: str
+    hot_ms: int
+    history_ms: int
+    timeout: float
+
+
+def row_schemes() -> list[str]:
+    """Return the schemes that there are adapters for."""
+    return sorted(module.name for module in pkgutil.iter_modules(users.__path__))
+
+
+def open_user_rows(place: RowsPlace) -> UserRows:
+    """Open a store of user rows; it connects when it is first asked.
+
+    Raises:
+        NearlineError: no such adapter, or its client is not installed.
+    """
+    scheme = scheme_of(place.url)
+    if scheme not in row_schemes():
+        raise NearlineError("storage.state", place.url, f"use memory: or one of {', '.join(f'{n}:' for n in row_schemes())}")
+    try:
+        module = import_module(f"{users.__name__}.{scheme}")
+    except ImportError as error:
+        remedy = f'its client is not installed ({error.name}): pip install "nearline[{scheme}]"'
+        raise NearlineError("storage.state", place.url, remedy) from error
+    opened: UserRows = module.open_rows(place)
+    return opened

@@ -1,0 +1,119 @@
+"""Stream workers: real processes that share a log out, killed and started; rows must be those of one who read it alone."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import time
+import uuid
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from server_process import Server
+
+from engines.kafka import Kafka
+from engines.valkey import Valkey, ValkeyCluster
+from nearline.features.presence import PRESENCE
+from nearline.schema.event import ERASE, Record
+from nearline.schema.ids import visitor_key
+from nearline.stores.encode import events_from_records
+from nearline.stores.log import routed
+from nearline.stores.user_rows import UserRow
+
+KILLS = 50 if os.environ.get("FULL_TESTS") else 3
+PARTITIONS = 4
+NOW = 1_790_000_000_000
+HEAD = PRESENCE.itemsize
+
+
+def stream(seed: int, n: int) -> list[Record]:
+    """Return events of many visitors; some come twice, some visitors are erased."""
+    rng, out = random.Random(seed), []
+    for place in range(n):
+        user, at = f"u{rng.randrange(300)}", NOW + place * 1000
+        if rng.random() < 0.003:
+            out.append(Record("", ERASE, user, "", at, at))
+            continue
+        kind = rng.choice(["view", "click", "click", "purchase", "dislike"])
+        event = Record(f"e{seed}-{place}", kind, user, f"i{rng.randrange(60)}", at, at, f"s-{user}", category="c", price=2.0)
+        out.append(event)
+        if rng.random() < 0.05:
+            out.append(msgspec.structs.replace(event, ingested_at=at + 1))
+    return out
+
+
+@pytest.fixture(params=["redis", "cluster"])
+def shop(request: pytest.FixtureRequest, broker: Kafka, tmp_path: Path) -> Server:
+    store: Valkey | ValkeyCluster = request.getfixturevalue("redis_server" if request.param == "redis" else "redis_cluster")
+    settings = {
+        "STORAGE_LOG": f"{broker.url}/{uuid.uuid4().hex[:8]}",
+        "STORAGE_PARTITIONS": PARTITIONS,
+        "STORAGE_STATE": store.url,
+    }
+    # Tenants of one store are told apart by their names alone, and this one's is always the same.
+    for node in store.nodes if isinstance(store, ValkeyCluster) else [store]:
+        node.say("FLUSHALL")
+    return Server(tmp_path, settings)
+
+
+def expected(shop: Server, records: list[Record]) -> dict[int, UserRow]:
+    """Return the rows of one who reads each partition alone, by visitor."""
+    tenant, out = shop.tenant(), {}
+    for _, _, own in routed({"user_events": records}, PARTITIONS):
+        once = {record.event_id or f"#{place}": record for place, record in reversed(list(enumerate(own)))}
+        events = events_from_records(own, 0, tenant.kinds)[
+            [record is once[record.event_id or f"#{place}"] for place, record in enumerate(own)]
+        ]
+        state = tenant.user_state()
+        state.apply(events)
+        visitors = np.unique(events["user"])
+        slots = state.users.find(visitors)
+        hot, history = state.pull(slots)
+        for place, visitor in enumerate(visitors.tolist()):
+            packed = hot[place].tobytes()
+            if state.presence["last"][slots[place]]:
+                out[visitor] = UserRow(visitor, packed, packed[:HEAD] + history[place].tobytes())
+            else:
+                head = np.zeros(1, PRESENCE)
+                head["offset"] = events["offset"][events["user"] == visitor].max()
+                out[visitor] = UserRow(visitor, head.tobytes())
+    return out
+
+
+def test_rows_are_those_of_one_reader_whoever_is_killed(shop: Server) -> None:
+    tenant, rng = shop.tenant(), random.Random(7)
+    log, store = tenant.log(), tenant.user_rows(5.0)
+    workers: list[subprocess.Popen[bytes]] = [shop.command("stream") for _ in range(2)]
+    records: list[Record] = []
+    try:
+        for turn in range(KILLS):
+            some = stream(turn, 1500)
+            for begin in range(0, len(some), 300):
+                log.append({"user_events": some[begin : begin + 300]})
+                time.sleep(0.05)
+            records += some
+            time.sleep(rng.uniform(0.0, 3.0))
+            victim = workers.pop(rng.randrange(len(workers)))
+            victim.kill()
+            victim.wait()
+            workers.append(shop.command("stream"))
+        ends = {number: log.partition(number).end("user_events") for number in range(PARTITIONS)}
+        until = time.monotonic() + 90
+        while store.read([1], list(ends))[1] != list(ends.values()) and time.monotonic() < until:
+            time.sleep(0.1)
+        assert store.read([1], list(ends))[1] == list(ends.values()), shop.output()[-3000:]
+        wanted = expected(shop, records)
+        assert visitor_key("u1", "") in wanted
+        found = {row.visitor: row for row in store.read(list(wanted))[0]}
+        assert found == wanted
+    finally:
+        for worker in workers:
+            worker.send_signal(signal.SIGTERM)
+        for worker in workers:
+            worker.wait(30)
+        log.close()
+        store.close()

@@ -1,0 +1,94 @@
+"""The contract of a store of user rows, over all adapters."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+
+from engines.valkey import Valkey, ValkeyCluster
+from nearline.schema.clock import DAY
+from nearline.schema.errors import NearlineError, StoreUnavailableError
+from nearline.stores.user_rows import RowsPlace, UserRow, UserRows, open_user_rows
+
+
+def place(url: str, timeout: float = 5.0) -> RowsPlace:
+    return RowsPlace(url, f"t{uuid.uuid4().hex[:8]}", DAY, 400 * DAY, timeout)
+
+
+def one(request: pytest.FixtureRequest) -> RowsPlace:
+    server: Valkey = request.getfixturevalue("redis_server")
+    return place(server.url)
+
+
+def cluster(request: pytest.FixtureRequest) -> RowsPlace:
+    servers: ValkeyCluster = request.getfixturevalue("redis_cluster")
+    return place(servers.url)
+
+
+ADAPTERS: dict[str, Callable[[pytest.FixtureRequest], RowsPlace]] = {"redis": one, "redis-cluster": cluster}
+
+
+@pytest.fixture(params=ADAPTERS)
+def store(request: pytest.FixtureRequest) -> Iterator[UserRows]:
+    made = open_user_rows(ADAPTERS[request.param](request))
+    yield made
+    made.close()
+
+
+def row(visitor: int, offset: int, fill: int = 7, last: int = 5) -> UserRow:
+    head = np.array([offset, last], np.int64).tobytes()
+    return UserRow(visitor, head + bytes([fill]) * 172, head + bytes([fill]) * 980)
+
+
+def test_rows_come_back_as_they_were_written(store: UserRows) -> None:
+    visitors = [int(v) for v in np.random.default_rng(1).integers(1, 2**64, 700, np.uint64)]
+    rows = [row(visitor, place, place % 250) for place, visitor in enumerate(visitors)]
+    assert store.read(visitors[:2], [0, 3]) == ([UserRow(visitors[0]), UserRow(visitors[1])], [0, 0])
+    store.write(rows, {3: 700})
+    assert store.read(visitors, [3, 0]) == (rows, [700, 0])
+    assert store.read([5, visitors[9]])[0] == [UserRow(5), rows[9]]
+    store.write([], {0: 12})
+    assert store.read([visitors[1]], [0]) == ([rows[1]], [12])
+
+
+def test_a_row_never_goes_back(store: UserRows) -> None:
+    store.write([row(1, 10), row(2, 10)], {})
+    store.write([row(1, 9, 1), row(2, 11, 2), row(3, 0, 3)], {})
+    assert store.read([1, 2, 3])[0] == [row(1, 10), row(2, 11, 2), row(3, 0, 3)]
+    store.write([row(1, 10, 4)], {})  # the same event again: the same row
+    assert store.read([1])[0] == [row(1, 10, 4)]
+
+
+def test_an_erased_visitor_leaves_a_head_that_older_rows_do_not_overwrite(store: UserRows) -> None:
+    store.write([row(1, 10)], {})
+    gone = UserRow(1, np.array([12, 0], np.int64).tobytes())
+    store.write([gone], {})
+    assert store.read([1])[0] == [gone]
+    store.write([row(1, 11)], {})
+    assert store.read([1])[0] == [gone]
+    store.write([row(1, 13)], {})
+    assert store.read([1])[0] == [row(1, 13)]
+
+
+def test_a_store_that_does_not_answer_says_so_in_time(redis_server: Valkey) -> None:
+    store = open_user_rows(place(redis_server.url, 0.1))
+    assert store.read([1])[0] == [UserRow(1)]
+    redis_server.freeze()
+    try:
+        with pytest.raises(StoreUnavailableError, match=r"redis://127\.0\.0\.1:\d+/0 does not answer"):
+            store.read([1])
+        with pytest.raises(StoreUnavailableError):
+            store.write([row(1, 1)], {})
+    finally:
+        redis_server.thaw()
+    store.write([row(1, 2)], {0: 3})
+    assert store.read([1], [0]) == ([row(1, 2)], [3])
+    store.close()
+
+
+def test_no_such_store_is_refused() -> None:
+    with pytest.raises(NearlineError, match=r"storage\.state .* use memory: or one of"):
+        open_user_rows(place("pigeon://loft"))
