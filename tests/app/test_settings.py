@@ -37,7 +37,7 @@ WRONG_FILES = [
     ("[server]\nhost = '0.0.0.0'", "server.api_key", "''", "0.0.0.0 is not loopback"),
     ("[server]\nhost = 'shop.example'", "server.api_key", "''", "NEARLINE_SERVER_API_KEY"),
     ("[server]\nhost = '::'\napi_key = ' '", "server.api_key", "' '", "not loopback"),
-    ("[storage]\nstate = 'redis:'", "storage.state", "'redis:'", 'write "memory:"'),
+    ("[storage]\nstate = 'redis:'", "storage.state", "'redis:'", "set storage.log too"),
     ("[storage]\nlake = 's3://b'", "storage.lake", "'s3://b'", 'write "file:"'),
     ("[storage]\npath = ''", "storage.path", "''", "not empty"),
     ("[storage]\ndurability = 'fast'", "storage.durability", "'fast'", '"fsync" or "relaxed"'),
