@@ -134,7 +134,8 @@ def test_a_row_of_weight_three_is_three_rows(objective: Literal["logistic", "lis
     group = np.arange(900, dtype=np.int32) // 30
     copies = weight.astype(np.int64)
     heavy = TrainingRows(x, y, weight, group)
-    many = TrainingRows(*(np.repeat(each, copies, axis=0) for each in (x, y, np.ones(900, np.float32), group)))
+    ones = np.ones(int(copies.sum()), np.float32)
+    many = TrainingRows(np.repeat(x, copies, axis=0), np.repeat(y, copies), ones, np.repeat(group, copies))
     config = BoostingConfig(objective=objective, trees=10, depth=2, l2=1e-6)
     probe = np.array([[0, 1, 2, 3], [0, 1, 2, 3]], np.float32)
     one, other = (fit_trees([rows], config).predict(probe) for rows in (heavy, many))

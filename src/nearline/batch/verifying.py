@@ -13,6 +13,7 @@ from nearline.schema.candidates import Candidates
 from nearline.schema.clock import HOUR
 from nearline.schema.components import ReadContext
 from nearline.schema.errors import NearlineError
+from nearline.schema.event import POISON
 from nearline.schema.ids import keys
 from nearline.schema.served import Impression
 from nearline.stores.history import iter_records
@@ -59,6 +60,8 @@ def verify(tenant: Tenant, log: Log) -> VerifyReport:
         raise NearlineError("storage.partitions", log.partitions, remedy)
     for _, records in iter_records(log, tenant.lake, "feedback"):
         for record in records:
+            if record.event_type == POISON:
+                continue
             impression = msgspec.json.decode(record.context, type=Impression)
             if not impression.features:
                 continue

@@ -164,7 +164,9 @@ class Engine:
         return self.recommender.pipeline.release
 
     def trim(self) -> None:
-        """Drop from the log what is archived and old enough; on the writer's thread."""
+        """Drop from the log what is archived and old enough; on the writer's thread. A shared log has its own retention."""
+        if self._log.shared:
+            return
         keep, _ = expiry(self.tenant)
 
         def act() -> None:

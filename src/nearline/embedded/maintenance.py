@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from nearline.app.tenant import Tenant
 from nearline.schema.event import ERASE, TOPICS
 from nearline.stores.archive import archive
+from nearline.stores.lake import Lake
 from nearline.stream.local import LocalStream, expiry
 
 
@@ -17,7 +20,17 @@ def erase(tenant: Tenant) -> int:
     A file says up to where tombstones were applied, so that a run that was killed is made up for. Each is applied in
     two runs: a list that was being made at the time may have reached the log behind it.
     """
-    lake, path = tenant.lake, tenant.folder / "erased"
+    return sum(
+        _erase(tenant.lake.partition(n), tenant.folder / ("erased" if n == 0 else f"erased-{n}")) for n in _numbers(tenant)
+    )
+
+
+def _numbers(tenant: Tenant) -> range:
+    return range(tenant.settings.storage.partitions)
+
+
+def _erase(lake: Lake, path: Path) -> int:
+    """Do so in one partition; a visitor's tombstone is in that of his events."""
     start, done = (int(text) for text in path.read_text().split()) if path.exists() else (0, 0)
     gone: dict[str, int] = {}
     for table in lake.scan("user_events", start, columns=("event_type", "user_id", "timestamp")):
@@ -38,7 +51,8 @@ def maintain(tenant: Tenant) -> str:
         report = archive(log, tenant.lake, tenant.clock)
         erased = erase(tenant)
         _, keep = expiry(tenant)
-        expired = sum(tenant.lake.expire(topic, tenant.clock.now() - keep) for topic in TOPICS)
+        before = tenant.clock.now() - keep
+        expired = sum(tenant.lake.partition(n).expire(topic, before) for n in _numbers(tenant) for topic in TOPICS)
         stream = LocalStream(tenant)
         stream.restore(log)
         stream.save()

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 import msgspec
 
-from nearline.schema.event import Record
+from nearline.schema.event import POISON, Record
 
 MARK = "$"
 """First letter of the event types of `item_events` that are declarations; the rest is the kind."""
@@ -66,4 +66,4 @@ class Declared:
 
 def is_declaration(record: Record) -> bool:
     """Return whether a record of `item_events` declares something, rather than being about an item."""
-    return record.event_type.startswith(MARK)
+    return record.event_type.startswith(MARK) and record.event_type != POISON

@@ -16,6 +16,8 @@ Topic = Literal["user_events", "item_events", "feedback"]
 TOPICS: tuple[Topic, ...] = ("user_events", "item_events", "feedback")
 ERASE = "$erase"
 """Event type of a tombstone: the user's data must leave state, lists, lake and releases."""
+POISON = "$poison"
+"""Event type of what stands for a message of a shared log that is none of ours; it moves nothing, its text is in `context`."""
 CARRIED = "$carried:"
 """Before the type of an event that its visitor did anonymously, written once more under his name when he logged in."""
 

@@ -15,7 +15,7 @@ from nearline.schema.candidates import I32
 from nearline.schema.components import ItemColumns
 from nearline.schema.declared import is_declaration
 from nearline.schema.errors import NearlineError
-from nearline.schema.event import Record
+from nearline.schema.event import POISON, Record
 from nearline.schema.ids import key, key32
 from nearline.schema.item import Item
 from nearline.stores.state import MemoryState
@@ -228,6 +228,18 @@ def _columns(n: int) -> ItemColumns:
     )
 
 
+def item_of(record: Record) -> Item | None:
+    """Return the item that a record of `item_events` registers; `None` where it does something else, or can't be read."""
+    if record.event_type in (DELETED, POISON) or is_declaration(record):
+        return None
+    try:
+        return msgspec.json.decode(record.context, type=Item)
+    except msgspec.MsgspecError as error:
+        # Of a shared log, to which others write too.
+        logger.warning("item left out", extra={"item": record.item_id, "error": str(error)})
+        return None
+
+
 def replay_catalog(pages: Iterable[tuple[int, list[Record]]]) -> list[Item]:
     """Return the items that `item_events` leave, in order of first registration."""
     items: dict[str, Item] = {}
@@ -235,6 +247,6 @@ def replay_catalog(pages: Iterable[tuple[int, list[Record]]]) -> list[Item]:
         for record in records:
             if record.event_type == DELETED:
                 items.pop(record.item_id, None)
-            elif not is_declaration(record):
-                items[record.item_id] = msgspec.json.decode(record.context, type=Item)
+            elif (item := item_of(record)) is not None:
+                items[record.item_id] = item
     return list(items.values())

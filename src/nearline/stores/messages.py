@@ -6,11 +6,9 @@ import logging
 
 import msgspec
 
-from nearline.schema.event import Record
+from nearline.schema.event import POISON, Record
 
 logger = logging.getLogger("nearline.messages")
-POISON = "$poison"
-"""Event type of what stands for a message that is none of ours: it moves nothing, and its bytes are in `context`."""
 
 
 class _Message(msgspec.Struct, omit_defaults=True):

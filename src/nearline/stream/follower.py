@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from nearline.schema.errors import StoreUnavailableError
+from nearline.schema.errors import NearlineError, StoreUnavailableError
 from nearline.schema.event import Topic
 from nearline.stores.log import Ends, Log
 from nearline.stream.local import LocalStream
@@ -102,6 +102,10 @@ class Follower:
                     continue
                 events = 0
                 for page in pages:
+                    done = self._done[page.topic, page.partition]
+                    if 0 < done < page.first:
+                        # Away for longer than the log keeps its records: the lake has them, and a start reads it.
+                        raise NearlineError(f"{page.topic} offset", done, f"the log begins at {page.first} by now; start again")
                     self._stream.take(page)
                     self._done[page.topic, page.partition] = page.end
                     events += len(page.records) if page.topic == "user_events" else 0

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
 import pyarrow as pa
 
 from nearline.app.tenant import Tenant
 from nearline.schema.clock import DAY, HOUR
-from nearline.schema.declared import is_declaration
 from nearline.schema.event import Events, Record, Topic
 from nearline.schema.ids import keys
 from nearline.schema.item import Item
 from nearline.stores.archive import places
-from nearline.stores.catalog import DELETED
+from nearline.stores.catalog import DELETED, item_of
 from nearline.stores.dedupe import Duplicates
 from nearline.stores.encode import IDENTIFIED_COLUMNS, events_from_records, events_from_table, ids_of
 from nearline.stores.history import history, iter_records, pieces
@@ -75,8 +73,8 @@ class LocalStream:
                 self.world.catalog.follow(pending)
                 pending = []
                 self.world.catalog.withdraw(record.item_id)
-            elif not is_declaration(record):
-                pending.append(msgspec.json.decode(record.context, type=Item))
+            elif (item := item_of(record)) is not None:
+                pending.append(item)
         if pending:
             self.world.catalog.follow(pending)
         self.world.declared.follow(records)
