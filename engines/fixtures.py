@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from engines import kafka, valkey
+from engines import kafka, postgresql, valkey
 
 
 @pytest.fixture(scope="session")
@@ -40,3 +40,14 @@ def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[valkey.V
     cluster.start()
     yield cluster
     cluster.stop()
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[postgresql.Postgresql]:
+    """A PostgreSQL server; each test takes tenants of its own."""
+    if missing := postgresql.available():
+        pytest.skip(f"PostgreSQL {missing}")
+    server = postgresql.Postgresql()
+    server.start()
+    yield server
+    server.remove()

@@ -87,7 +87,7 @@ WRONG_VARIABLES = [
     ("NEARLINE_BUDGET_TOTAL_MS", "1", "1.0", "the sum of the stages"),
     ("NEARLINE_CANDIDATES_QUOTA", "als", "{'als': ''}", "a table of names"),
     ("NEARLINE_CANDIDATES_QUOTA", "{als", "'{als'", "a table of names"),
-    ("NEARLINE_STORAGE_LOG", "pigeon:", "'pigeon:'", "use one of kafka:, sqlite:"),
+    ("NEARLINE_STORAGE_LOG", "pigeon:", "'pigeon:'", "use one of kafka:, postgresql:, sqlite:"),
     ("NEARLINE_TRAIN_EVERY", "soon", "'soon'", '"24h"'),
 ]
 

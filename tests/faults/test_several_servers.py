@@ -17,15 +17,21 @@ from engines.valkey import Valkey
 PARTITIONS = 3
 
 
-@pytest.fixture(params=["rows in memory", "rows in redis"])
-def pair(request: pytest.FixtureRequest, broker: Kafka, tmp_path: Path) -> Iterator[tuple[Server, Server]]:
+@pytest.fixture(params=["kafka memory", "kafka redis", "postgresql memory"])
+def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Server, Server]]:
     """Two servers with folders of their own; only the log, and perhaps the rows of visitors, are shared."""
-    settings: dict[str, object] = {"STORAGE_LOG": f"{broker.url}/{uuid.uuid4().hex[:8]}", "STORAGE_PARTITIONS": PARTITIONS}
-    worker = None
-    if request.param == "rows in redis":
+    log, state = request.param.split()
+    settings: dict[str, object] = {}
+    if log == "kafka":
+        broker: Kafka = request.getfixturevalue("broker")
+        settings |= {"STORAGE_LOG": f"{broker.url}/{uuid.uuid4().hex[:8]}", "STORAGE_PARTITIONS": PARTITIONS}
+    else:
+        settings["STORAGE_LOG"] = request.getfixturevalue("postgresql_server").database()
+    if state == "redis":
         store: Valkey = request.getfixturevalue("redis_server")
         store.say("FLUSHALL")
         settings["STORAGE_STATE"] = store.url
+    worker = None
     servers = tuple(Server(tmp_path / name, settings) for name in ("one", "two"))
     if "STORAGE_STATE" in settings:
         worker = servers[0].command("stream")

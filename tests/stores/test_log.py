@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from engines.kafka import Kafka
+from engines.postgresql import Postgresql
 from nearline.schema.clock import DAY, WallClock
 from nearline.schema.errors import NearlineError, StoreUnavailableError
 from nearline.schema.event import Record
@@ -37,10 +38,16 @@ def kafka(request: pytest.FixtureRequest, folder: Path) -> Log:
     return open_log(LogPlace(broker.url, folder, f"t{uuid.uuid4().hex[:8]}"))
 
 
+def postgresql(request: pytest.FixtureRequest, folder: Path) -> Log:
+    server: Postgresql = request.getfixturevalue("postgresql_server")
+    return open_log(LogPlace(server.url, folder, f"t{uuid.uuid4().hex[:8]}"))
+
+
 ADAPTERS: dict[str, Callable[[pytest.FixtureRequest, Path], Log]] = {
     "sqlite-fsync": lambda request, folder: SqliteLog(folder / "log.db"),
     "sqlite-relaxed": lambda request, folder: SqliteLog(folder / "log.db", "relaxed"),
     "kafka": kafka,
+    "postgresql": postgresql,
 }
 
 

@@ -18,7 +18,7 @@ from nearline.app.settings_keys import SettingKey, setting_keys
 from nearline.app.settings_text import settings_table, settings_toml
 from nearline.schema.errors import NearlineError
 from nearline.schema.query import SURFACES
-from nearline.stores.open_log import log_schemes, scheme_of
+from nearline.stores.open_log import log_schemes, scheme_of, shown
 from nearline.stores.user_rows import row_schemes
 
 __all__ = ["Settings", "load_settings", "parse_duration", "settings_table", "settings_toml"]
@@ -158,14 +158,14 @@ def _check(settings: Settings, given: _Given) -> None:
             here = f'write "{scheme}", the only store of the {key} in this version'
             refuse(f"storage.{key}", url, f"{here}; its place is the folder storage.path")
     if scheme_of(settings.storage.log) not in log_schemes():
-        refuse("storage.log", settings.storage.log, f"use one of {', '.join(name + ':' for name in log_schemes())}")
+        refuse("storage.log", shown(settings.storage.log), f"use one of {', '.join(name + ':' for name in log_schemes())}")
     if (own := settings.storage.state) != "memory:":
         if scheme_of(own) not in row_schemes():
-            refuse("storage.state", own, f"use memory: or one of {', '.join(name + ':' for name in row_schemes())}")
+            refuse("storage.state", shown(own), f"use memory: or one of {', '.join(name + ':' for name in row_schemes())}")
         if scheme_of(settings.storage.log) == "sqlite":
             refuse(
                 "storage.state",
-                own,
+                shown(own),
                 "rows in a store are moved by nearline stream, which follows a shared log: set storage.log too",
             )
     train, state, budget, keep = settings.train, settings.state, settings.budget, settings.retention

@@ -78,7 +78,7 @@ def import_dataset(
             some = dataset.items[begin : begin + ITEMS]
             log.append({"item_events": [item_record(item, last) for item in some]})
             progress("items", begin + len(some), len(dataset.items))
-        if isinstance(log, Movable):
+        if isinstance(log, Movable) and not log.shared:
             _to_lake(tenant, log, dataset, progress)
         else:
             _to_log(log, dataset, begun.digest, progress)

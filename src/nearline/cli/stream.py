@@ -38,7 +38,8 @@ def stream(app: AppFile = HERE, config: Config = None) -> None:
         raise NearlineError("storage.state", MEMORY, remedy)
     log = tenant.log()
     if not isinstance(log, Grouped):
-        raise NearlineError("storage.log", tenant.settings.storage.log, "name a log whose partitions can be shared out: kafka:")
+        remedy = "name a log that servers share: kafka: or postgresql:"
+        raise NearlineError("storage.log", shown(tenant.settings.storage.log), remedy)
     store = tenant.user_rows(TIMEOUT)
     worker = StreamWorker(tenant, log, store)
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -8,7 +8,7 @@ from pathlib import Path
 from nearline.app.tenant import Tenant
 from nearline.schema.errors import NearlineError
 from nearline.stores.logs.sqlite import SqliteLog
-from nearline.stores.open_log import scheme_of
+from nearline.stores.open_log import scheme_of, shown
 
 
 def backup(tenant: Tenant, to: Path) -> int:
@@ -24,7 +24,7 @@ def backup(tenant: Tenant, to: Path) -> int:
     """
     if scheme_of(tenant.settings.storage.log) != "sqlite":
         remedy = "back that server up by its own means; the folder storage.path may be copied as it is"
-        raise NearlineError("storage.log", tenant.settings.storage.log, remedy)
+        raise NearlineError("storage.log", shown(tenant.settings.storage.log), remedy)
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise NearlineError("to", str(to), "name a new folder: a backup is never written over anything")
     here, there = tenant.folder, to / tenant.name

@@ -60,11 +60,11 @@ def open_log(place: LogPlace) -> Log:
     """
     scheme = scheme_of(place.url)
     if scheme not in log_schemes():
-        raise NearlineError("storage.log", place.url, f"use one of {', '.join(name + ':' for name in log_schemes())}")
+        raise NearlineError("storage.log", shown(place.url), f"use one of {', '.join(name + ':' for name in log_schemes())}")
     try:
         module = import_module(f"{logs.__name__}.{scheme}")
     except ImportError as error:
         remedy = f'its client is not installed ({error.name}): pip install "nearline[{scheme}]"'
-        raise NearlineError("storage.log", place.url, remedy) from error
+        raise NearlineError("storage.log", shown(place.url), remedy) from error
     opened: Log = module.open_log(place)
     return opened

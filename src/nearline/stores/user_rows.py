@@ -10,7 +10,7 @@ from typing import Protocol
 
 from nearline.schema.errors import NearlineError
 from nearline.stores import users
-from nearline.stores.open_log import scheme_of
+from nearline.stores.open_log import scheme_of, shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +89,13 @@ def open_user_rows(place: RowsPlace) -> UserRows:
     """
     scheme = scheme_of(place.url)
     if scheme not in row_schemes():
-        raise NearlineError("storage.state", place.url, f"use memory: or one of {', '.join(f'{n}:' for n in row_schemes())}")
+        raise NearlineError(
+            "storage.state", shown(place.url), f"use memory: or one of {', '.join(f'{n}:' for n in row_schemes())}"
+        )
     try:
         module = import_module(f"{users.__name__}.{scheme}")
     except ImportError as error:
         remedy = f'its client is not installed ({error.name}): pip install "nearline[{scheme}]"'
-        raise NearlineError("storage.state", place.url, remedy) from error
+        raise NearlineError("storage.state", shown(place.url), remedy) from error
     opened: UserRows = module.open_rows(place)
     return opened
