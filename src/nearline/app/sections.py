@@ -207,7 +207,7 @@ class RuleSettings(Struct, frozen=True):
             ge=0,
             le=1,
         ),
-    ] = 0.3
+    ] = 0.15
     price_min: Annotated[float, Meta(description="Least price of an item in a list; 0: no matter.", ge=0)] = 0.0
     price_max: Annotated[float, Meta(description="Highest price of an item in a list; 0: no matter.", ge=0)] = 0.0
     categories: Annotated[

@@ -405,7 +405,9 @@ class Engine:
 
     async def user(self, user_id: str) -> dict[str, Any] | None:
         """Return the state a person can read, `None` where there is none."""
-        return user_view(self.world, visitor_key(user_id, ""), user_id, self.clock.now())
+        loop, now = asyncio.get_running_loop(), self.clock.now()
+        # A store that hangs must not hold the loop up.
+        return await loop.run_in_executor(None, user_view, self.world, visitor_key(user_id, ""), user_id, now)
 
     def _folded(self, events: int, seconds: float) -> None:
         self.metrics.effect(seconds)

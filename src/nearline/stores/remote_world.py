@@ -13,7 +13,9 @@ from nearline.features.presence import PRESENCE, expired
 from nearline.schema.components import ALL_EXPIRED, UserState
 from nearline.schema.conditions import ITEM_KINDS, Kind
 from nearline.schema.errors import StoreUnavailableError
+from nearline.schema.event import Events
 from nearline.schema.ids import partition_of
+from nearline.schema.kinds import ERASED
 from nearline.schema.rules import Rule
 from nearline.stores.catalog import Catalog
 from nearline.stores.state import MemoryState
@@ -60,6 +62,13 @@ class RemoteWorld(OnlineWorld):
     def answers(self) -> bool:
         """Whether the store answered when it was last asked."""
         return self._again == 0.0
+
+    def apply(self, events: Events) -> None:
+        """Fold events; of who is erased nothing is kept for when the store does not answer."""
+        super().apply(events)
+        with self._lock:
+            for visitor in events["user"][events["kind"] == ERASED].tolist():
+                self._kept.pop(visitor, None)
 
     def hydrate(self, visitor: int, now: int) -> UserState:
         """Return a visitor's rows at `now` (ms UTC)."""
