@@ -17,7 +17,7 @@ from engines.valkey import Valkey
 PARTITIONS = 3
 
 
-@pytest.fixture(params=["kafka memory", "kafka redis", "postgresql memory"])
+@pytest.fixture(params=["kafka memory", "kafka redis", "postgresql memory", "postgresql postgresql"])
 def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Server, Server]]:
     """Two servers with folders of their own; only the log, and perhaps the rows of visitors, are shared."""
     log, state = request.param.split()
@@ -31,6 +31,8 @@ def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Serve
         store: Valkey = request.getfixturevalue("redis_server")
         store.say("FLUSHALL")
         settings["STORAGE_STATE"] = store.url
+    elif state == "postgresql":
+        settings["STORAGE_STATE"] = settings["STORAGE_LOG"]
     worker = None
     servers = tuple(Server(tmp_path / name, settings) for name in ("one", "two"))
     if "STORAGE_STATE" in settings:

@@ -46,8 +46,12 @@ def stream(seed: int, n: int) -> list[Record]:
     return out
 
 
-@pytest.fixture(params=["redis", "cluster"])
-def shop(request: pytest.FixtureRequest, broker: Kafka, tmp_path: Path) -> Server:
+@pytest.fixture(params=["redis", "cluster", "postgresql"])
+def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Server:
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgresql_server").database()
+        return Server(tmp_path, {"STORAGE_LOG": url, "STORAGE_STATE": url})
+    broker: Kafka = request.getfixturevalue("broker")
     store: Valkey | ValkeyCluster = request.getfixturevalue("redis_server" if request.param == "redis" else "redis_cluster")
     settings = {
         "STORAGE_LOG": f"{broker.url}/{uuid.uuid4().hex[:8]}",
@@ -63,7 +67,7 @@ def shop(request: pytest.FixtureRequest, broker: Kafka, tmp_path: Path) -> Serve
 def expected(shop: Server, records: list[Record]) -> dict[int, UserRow]:
     """Return the rows of one who reads each partition alone, by visitor."""
     tenant, out = shop.tenant(), {}
-    for _, _, own in routed({"user_events": records}, PARTITIONS):
+    for _, _, own in routed({"user_events": records}, tenant.settings.storage.partitions):
         once = {record.event_id or f"#{place}": record for place, record in reversed(list(enumerate(own)))}
         events = events_from_records(own, 0, tenant.kinds)[
             [record is once[record.event_id or f"#{place}"] for place, record in enumerate(own)]
@@ -101,7 +105,7 @@ def test_rows_are_those_of_one_reader_whoever_is_killed(shop: Server) -> None:
             victim.kill()
             victim.wait()
             workers.append(shop.command("stream"))
-        ends = {number: log.partition(number).end("user_events") for number in range(PARTITIONS)}
+        ends = {number: log.partition(number).end("user_events") for number in range(log.partitions)}
         until = time.monotonic() + 90
         while store.read([1], list(ends))[1] != list(ends.values()) and time.monotonic() < until:
             time.sleep(0.1)

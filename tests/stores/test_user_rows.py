@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import numpy as np
 import pytest
 
+from engines.postgresql import Postgresql
 from engines.valkey import Valkey, ValkeyCluster
 from nearline.schema.clock import DAY
 from nearline.schema.errors import NearlineError, StoreUnavailableError
 from nearline.stores.user_rows import RowsPlace, UserRow, UserRows, open_user_rows
+
+T = TypeVar("T")
 
 
 def place(url: str, timeout: float = 5.0) -> RowsPlace:
@@ -28,7 +33,16 @@ def cluster(request: pytest.FixtureRequest) -> RowsPlace:
     return place(servers.url)
 
 
-ADAPTERS: dict[str, Callable[[pytest.FixtureRequest], RowsPlace]] = {"redis": one, "redis-cluster": cluster}
+def postgresql(request: pytest.FixtureRequest) -> RowsPlace:
+    server: Postgresql = request.getfixturevalue("postgresql_server")
+    return place(server.database())
+
+
+ADAPTERS: dict[str, Callable[[pytest.FixtureRequest], RowsPlace]] = {
+    "redis": one,
+    "redis-cluster": cluster,
+    "postgresql": postgresql,
+}
 
 
 @pytest.fixture(params=ADAPTERS)
@@ -41,6 +55,18 @@ def store(request: pytest.FixtureRequest) -> Iterator[UserRows]:
 def row(visitor: int, offset: int, fill: int = 7, last: int = 5) -> UserRow:
     head = np.array([offset, last], np.int64).tobytes()
     return UserRow(visitor, head + bytes([fill]) * 172, head + bytes([fill]) * 980)
+
+
+def soon(ask: Callable[[], T]) -> T:
+    """Return an answer, asking again while a busy machine is late."""
+    until = time.monotonic() + 20
+    while True:
+        try:
+            return ask()
+        except StoreUnavailableError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.05)
 
 
 def test_rows_come_back_as_they_were_written(store: UserRows) -> None:
@@ -73,19 +99,30 @@ def test_an_erased_visitor_leaves_a_head_that_older_rows_do_not_overwrite(store:
     assert store.read([1])[0] == [row(1, 13)]
 
 
-def test_a_store_that_does_not_answer_says_so_in_time(redis_server: Valkey) -> None:
-    store = open_user_rows(place(redis_server.url, 0.1))
-    assert store.read([1])[0] == [UserRow(1)]
-    redis_server.freeze()
+@pytest.mark.parametrize(
+    ("engine", "error"),
+    [
+        ("redis_server", r"redis://127\.0\.0\.1:\d+/0 does not answer"),
+        ("postgresql_server", r"postgresql://127\.0\.0\.1:\d+/postgres: no answer within 0\.5 s"),
+    ],
+)
+def test_a_store_that_does_not_answer_says_so_in_time(request: pytest.FixtureRequest, engine: str, error: str) -> None:
+    server: Valkey | Postgresql = request.getfixturevalue(engine)
+    store = open_user_rows(place(server.url, 0.5))
+    soon(lambda: store.write([row(2, 1)], {}))
+    assert soon(lambda: store.read([1]))[0] == [UserRow(1)]
+    server.freeze()
     try:
-        with pytest.raises(StoreUnavailableError, match=r"redis://127\.0\.0\.1:\d+/0 does not answer"):
+        with pytest.raises(StoreUnavailableError, match=error):
             store.read([1])
+        began = time.monotonic()
         with pytest.raises(StoreUnavailableError):
             store.write([row(1, 1)], {})
+        assert time.monotonic() - began < 2
     finally:
-        redis_server.thaw()
-    store.write([row(1, 2)], {0: 3})
-    assert store.read([1], [0]) == ([row(1, 2)], [3])
+        server.thaw()
+    soon(lambda: store.write([row(1, 2)], {0: 3}))
+    assert soon(lambda: store.read([1], [0])) == ([row(1, 2)], [3])
     store.close()
 
 

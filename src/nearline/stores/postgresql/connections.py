@@ -7,6 +7,7 @@ import select
 import threading
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
@@ -82,6 +83,8 @@ class Connections:
             remedy = "write postgresql://user:password@host:5432/database; in names and passwords, signs such as @ as %40"
             raise NearlineError(setting, self.shown, remedy) from None
         self._idle: list[Connection] = []
+        self._came: SimpleQueue[Connection | Exception] = SimpleQueue()
+        self._opening = self._waiting = 0
         self._lock = threading.Lock()
         self._closed = False
 
@@ -127,10 +130,43 @@ class Connections:
             with self._lock:
                 found = self._idle.pop() if self._idle else None
             if found is None:
-                return self.new()
+                found = self.new() if self._patience >= CONNECT else self._soon()
             if found.alive():
                 return found
             found.close()
+
+    def _soon(self) -> Connection:
+        """Return a new connection within `patience`; one that takes longer is there for who asks next."""
+        with self._lock:
+            self._waiting += 1
+            if self._opening < self._waiting:
+                self._opening += 1
+                threading.Thread(target=self._open, name="nearline-postgresql", daemon=True).start()
+        try:
+            found = self._came.get(timeout=self._patience)
+        except Empty:
+            raise StoreUnavailableError(f"{self.shown}: no connection within {self._patience:g} s") from None
+        finally:
+            with self._lock:
+                self._waiting -= 1
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def _open(self) -> None:
+        try:
+            made: Connection | Exception = self.new()
+        except Exception as error:
+            made = error
+        with self._lock:
+            self._opening -= 1
+            if self._waiting:
+                self._came.put(made)
+            elif isinstance(made, Connection):
+                if self._closed:
+                    made.close()
+                else:
+                    self._idle.append(made)
 
     def unavailable(self, error: Exception) -> StoreUnavailableError:
         """Return an error that says what PostgreSQL said, without secrets."""
@@ -145,6 +181,10 @@ class Connections:
             self._closed = True
             while self._idle:
                 self._idle.pop().close()
+            while not self._came.empty():
+                found = self._came.get()
+                if isinstance(found, Connection):
+                    found.close()
 
 
 def _secrets(url: str) -> list[str]:
