@@ -95,21 +95,18 @@ class Postgresql(ServerProcess):
         """End it at once, with the processes that work for it: they would hold its memory, and the next start with it."""
         workers = self._workers()
         super().kill()
-        for pid in workers:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        _signal(workers, signal.SIGKILL)
         while any(Path(f"/proc/{pid}").exists() for pid in workers):
             time.sleep(0.01)
 
     def freeze(self) -> None:
         """Let it hang, with the processes that work for it."""
-        for pid in [self.pid, *self._workers()]:
-            os.kill(pid, signal.SIGSTOP)
+        _signal([self.pid], signal.SIGSTOP)
+        _signal(self._workers(), signal.SIGSTOP)
 
     def thaw(self) -> None:
         """Let all of it go on."""
-        for pid in [self.pid, *self._workers()]:
-            os.kill(pid, signal.SIGCONT)
+        _signal([*self._workers(), self.pid], signal.SIGCONT)
 
     def _workers(self) -> list[int]:
         if self._process is None:
@@ -125,3 +122,9 @@ class Postgresql(ServerProcess):
     def _ready(self) -> bool:
         ask = [str(self._programs / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port), "-t", "1"]
         return subprocess.run(ask, check=False).returncode == 0
+
+
+def _signal(processes: list[int], how: signal.Signals) -> None:
+    for pid in processes:
+        with contextlib.suppress(ProcessLookupError):  # a worker may end by itself
+            os.kill(pid, how)
