@@ -423,7 +423,12 @@ class Engine:
         lag = follower.lag if follower is not None else self._log.end("user_events") - state.offset
         archived = sum(self.tenant.lake.partition(number).end("user_events") for number in range(self._log.partitions))
         release = self.release.manifest if self.release else None
+        rows = self.world if isinstance(self.world, RemoteWorld) else None
         return {
+            "nearline_log_answers": float(self._writer.away is None and (follower is None or follower.answers)),
+            "nearline_rows_answer": float(rows is None or rows.answers),
+            "nearline_rows_failures_total": float(rows.failures if rows else 0),
+            "nearline_poison_messages_total": float(self.stream.poison),
             "nearline_queue_events": float(self._writer.pending),
             "nearline_log_lag_events": float(lag),
             "nearline_archive_lag_events": float(state.offset + lag - archived),

@@ -178,6 +178,15 @@ def events_from_table(table: pa.Table, kinds: Kinds) -> Events:
     return out
 
 
+def belonging(events: Events, partition: int, partitions: int) -> NDArray[np.bool_]:
+    """Return which events are of visitors of a partition, `[n] bool`.
+
+    The others are of nobody, such as a message that can't be read, or were put there by someone who divides otherwise.
+    """
+    own: NDArray[np.bool_] = (events["user"] != 0) & (events["user"] % np.uint64(partitions) == np.uint64(partition))
+    return own
+
+
 def ids_of(piece: pa.Table | Sequence[Record]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
     """Return the keys of the ids of events, `[n] uint64`, and when they were ingested, ms UTC, `[n] int64`."""
     if isinstance(piece, pa.Table):

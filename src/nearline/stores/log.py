@@ -139,6 +139,10 @@ class Group(Protocol):
         """Return what has come to the partitions that are ours, waiting up to `seconds`; partitions change hands in here."""
         ...
 
+    def seek(self, starts: Mapping[int, int]) -> None:
+        """Go on from other offsets, in partitions that are ours."""
+        ...
+
     def commit(self, ends: Mapping[int, int]) -> None:
         """Remember durably how far partitions are done; of one that is no longer ours nothing is remembered."""
         ...

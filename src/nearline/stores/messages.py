@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import logging
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from nearline.schema.event import POISON, Record
 
 logger = logging.getLogger("nearline.messages")
+
+
+_Time = Annotated[int, Meta(ge=0, le=253_402_300_799_999)]
+"""ms UTC, up to the year 9999: a number that no column can hold would stop whoever reads the topic."""
+_Count = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
 
 
 class _Message(msgspec.Struct, omit_defaults=True):
@@ -18,14 +25,14 @@ class _Message(msgspec.Struct, omit_defaults=True):
     event_type: str
     user_id: str
     item_id: str
-    timestamp: int
-    ingested_at: int
+    timestamp: _Time
+    ingested_at: _Time
     session_id: str = ""
     request_id: str = ""
     page: str = ""
-    position: int | None = None
+    position: _Count | None = None
     rating: float | None = None
-    dwell_ms: int | None = None
+    dwell_ms: Annotated[int, Meta(ge=0, le=2**53)] | None = None
     value: float | None = None
     category: str = ""
     brand: str = ""

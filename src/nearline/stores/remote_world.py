@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import OrderedDict
@@ -22,10 +23,11 @@ from nearline.stores.state import MemoryState
 from nearline.stores.user_rows import UserRow, UserRows
 from nearline.stores.world import OnlineWorld
 
+logger = logging.getLogger("nearline.rows")
 KEPT = 20_000
 """Visitors whose last rows are kept for when the store does not answer."""
-PAUSE = 0.25
-"""Seconds for which a store that did not answer is not asked again."""
+PAUSE = 0.1
+"""Seconds between two questions to a store that does not answer; no request waits for these."""
 HEAD = PRESENCE.itemsize
 
 
@@ -54,14 +56,15 @@ class RemoteWorld(OnlineWorld):
         self._store, self._stale = rows, stale
         self._kept: OrderedDict[int, tuple[UserRow, int, float]] = OrderedDict()
         self._lock = threading.Lock()
-        self._again = 0.0
+        self._away = False
+        self._released = threading.Event()
         self.failures = 0
         """Reads that the store did not answer."""
 
     @property
     def answers(self) -> bool:
         """Whether the store answered when it was last asked."""
-        return self._again == 0.0
+        return not self._away
 
     def apply(self, events: Events) -> None:
         """Fold events; of who is erased nothing is kept for when the store does not answer."""
@@ -83,8 +86,10 @@ class RemoteWorld(OnlineWorld):
         gone = expired(last, now, self.state.hot_ttl, self.state.history_ttl)
         if gone == ALL_EXPIRED:
             return UserState(slot, self.state.unpacked(None, None), offset if last else -1, seen, last)
-        hot = None if gone or not row.hot else np.frombuffer(row.hot, self.state.packed["hot"])
-        history = np.frombuffer(row.history[HEAD:], self.state.packed["history"]) if len(row.history) > HEAD else None
+        # Copied: kernels are compiled for arrays that may be written, and refuse those on bytes.
+        hot = None if gone or not row.hot else np.frombuffer(bytearray(row.hot), self.state.packed["hot"])
+        kept = bytearray(row.history[HEAD:])
+        history = np.frombuffer(kept, self.state.packed["history"]) if kept else None
         return UserState(slot, self.state.unpacked(hot, history), offset, seen, last)
 
     def _read(self, visitor: int) -> tuple[UserRow, int]:
@@ -94,14 +99,12 @@ class RemoteWorld(OnlineWorld):
             kept = self._kept.get(visitor)
         if kept is not None and began - kept[2] < self._stale:
             return kept[0], kept[1]
-        if began >= self._again:
+        if not self._away:
             try:
                 (row,), (seen,) = self._store.read([visitor], [partition_of(visitor, len(self.state.offsets))])
             except StoreUnavailableError:
-                self.failures += 1
-                self._again = time.monotonic() + PAUSE
+                self._missed()
             else:
-                self._again = 0.0
                 with self._lock:
                     self._kept[visitor] = row, seen, began
                     self._kept.move_to_end(visitor)
@@ -110,8 +113,29 @@ class RemoteWorld(OnlineWorld):
                 return row, seen
         return (kept[0], kept[1]) if kept is not None else (UserRow(visitor), 0)
 
+    def _missed(self) -> None:
+        """Ask no more for requests, until a thread beside them has had an answer."""
+        with self._lock:
+            self.failures += 1
+            if self._away:
+                return
+            self._away = True
+        threading.Thread(target=self._await, name="nearline-rows", daemon=True).start()
+
+    def _await(self) -> None:
+        logger.warning("the store of visitors' rows does not answer; the rows that were last read serve")
+        while not self._released.wait(PAUSE):
+            try:
+                self._store.read([1], [0])
+            except StoreUnavailableError:
+                continue
+            self._away = False
+            logger.info("the store of visitors' rows answers again")
+            return
+
     def release(self) -> None:
         """Let go of the store."""
+        self._released.set()
         self._store.close()
 
 

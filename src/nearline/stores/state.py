@@ -133,6 +133,10 @@ class MemoryState:
         else:
             np.maximum.at(self.offsets, self._partitions(events), events["offset"] + 1)
 
+    def reached(self, partition: int, offset: int) -> None:
+        """Take all of a partition below an offset as folded, also what moved nothing."""
+        self.offsets[partition] = max(self.offsets[partition], offset)
+
     def _fold(self, events: Events) -> None:
         if len(events) == 0:
             return

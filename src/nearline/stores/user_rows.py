@@ -6,7 +6,7 @@ import pkgutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from nearline.schema.errors import NearlineError
 from nearline.stores import users
@@ -54,6 +54,15 @@ class UserRows(Protocol):
 
     def close(self) -> None:
         """Let go of connections."""
+        ...
+
+
+@runtime_checkable
+class NamedRows(Protocol):
+    """A store in which other tools find a visitor's values by name."""
+
+    def names(self, visitor: int) -> list[str]:
+        """Return what his values are called there."""
         ...
 
 

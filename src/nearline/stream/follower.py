@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from nearline.schema.errors import NearlineError, StoreUnavailableError
 from nearline.schema.event import Topic
-from nearline.stores.log import Ends, Log
+from nearline.stores.log import Ends, Log, Tail
 from nearline.stream.local import LocalStream
 
 logger = logging.getLogger("nearline.follower")
@@ -60,6 +60,8 @@ class Follower:
         self._measured = 0.0
         self.lag = 0
         """Events that the log held beyond the state when it was last looked at."""
+        self.answers = True
+        """Whether the log answered then."""
         self._thread = threading.Thread(target=self._work, name="nearline-follower", daemon=True)
         self._thread.start()
 
@@ -68,6 +70,8 @@ class Follower:
         waiting = _Waiting(topic, ends, future, time.monotonic() + PATIENCE)
         if not self._settled(waiting):
             self._waiting.append(waiting)
+            # By the loop's own clock: the thread may be asking a log that does not answer.
+            self._loop.call_later(PATIENCE, self._wake, 0)
 
     def _settled(self, waiting: _Waiting) -> bool:
         seen = all(self._done[waiting.topic, number] >= end for number, end in waiting.ends.items())
@@ -89,15 +93,22 @@ class Follower:
         self._loop.call_soon_threadsafe(self._wake, 0)
 
     def _work(self) -> None:
-        tail = self._log.tail(self._done)
+        tail: Tail | None = None
         try:
             while not self._ending.is_set():
                 try:
-                    pages = tail.next(LOOK)
+                    # Before anything is taken in: what fails here must cost no page.
                     if time.monotonic() - self._measured > MEASURE:
                         self._measure()
+                    tail = tail or self._log.tail(self._done)
+                    pages = tail.next(LOOK)
                 except StoreUnavailableError as error:
+                    self.answers = False
                     logger.warning("the log can't be read; what was folded serves", extra={"error": str(error)})
+                    # From where the state is: what this tail had taken in and not handed over would be missed.
+                    if tail is not None:
+                        tail.close()
+                        tail = None
                     self._ending.wait(PAUSE)
                     continue
                 events = 0
@@ -116,9 +127,13 @@ class Follower:
                 logger.critical("the state could not follow the log", exc_info=error)
                 self._loop.call_soon_threadsafe(self._broken, error)
         finally:
-            tail.close()
+            if tail is not None:
+                tail.close()
 
     def _measure(self) -> None:
-        ends = {n: self._log.partition(n).end("user_events") for n in range(self._log.partitions)}
+        try:
+            ends = {n: self._log.partition(n).end("user_events") for n in range(self._log.partitions)}
+        finally:
+            self._measured = time.monotonic()
         self.lag = sum(max(0, end - self._done["user_events", n]) for n, end in ends.items())
-        self._measured = time.monotonic()
+        self.answers = True

@@ -9,13 +9,14 @@ import pyarrow as pa
 
 from nearline.app.tenant import Tenant
 from nearline.schema.clock import DAY, HOUR
-from nearline.schema.event import Events, Record, Topic
+from nearline.schema.declared import is_declaration
+from nearline.schema.event import POISON, Events, Record, Topic
 from nearline.schema.ids import keys
 from nearline.schema.item import Item
 from nearline.stores.archive import places
 from nearline.stores.catalog import DELETED, item_of
 from nearline.stores.dedupe import Duplicates
-from nearline.stores.encode import IDENTIFIED_COLUMNS, events_from_records, events_from_table, ids_of
+from nearline.stores.encode import IDENTIFIED_COLUMNS, belonging, events_from_records, events_from_table, ids_of
 from nearline.stores.history import history, iter_records, pieces
 from nearline.stores.log import Log, Page, Position
 from nearline.stores.snapshots import SnapshotInfo
@@ -34,7 +35,7 @@ class LocalStream:
         self.partitions = tenant.settings.storage.partitions
         self.tenant, self.world = tenant, world or tenant.online_world()
         self.by_partition = [Duplicates(tenant.settings.state.dedupe_hours * HOUR) for _ in range(self.partitions)]
-        self.dropped = 0
+        self.dropped = self.poison = 0
 
     @property
     def duplicates(self) -> Duplicates:
@@ -51,15 +52,19 @@ class LocalStream:
             new = max(0, self.world.catalog.offset - page.first)
             self.apply_items(page.first + new, page.records[new:])
         else:
+            self.poison += sum(record.event_type == POISON for record in page.records)
             self.world.showings.follow(page.first, page.records, page.partition)
 
     def _identified(self, events: Events, piece: pa.Table | Sequence[Record], partition: int) -> None:
-        """Fold events of a shared log, leaving out those that it holds twice."""
-        new = self.by_partition[partition].taken(*ids_of(piece))
+        """Fold events of a shared log, leaving out those that it holds twice, and what is no event of this partition."""
+        if not len(events):
+            return
+        new, own = self.by_partition[partition].taken(*ids_of(piece)), belonging(events, partition, self.partitions)
         self.dropped += len(new) - int(new.sum())
+        self.poison += len(own) - int(own.sum())
+        new &= own
         self.world.apply(events if new.all() else events[new])
-        if not new.all():
-            self.world.state.reach(events)
+        self.world.state.reached(partition, int(events["offset"][-1]) + 1)
 
     def apply(self, first_offset: int, records: Sequence[Record]) -> None:
         """Fold records of `user_events`."""
@@ -75,6 +80,8 @@ class LocalStream:
                 self.world.catalog.withdraw(record.item_id)
             elif (item := item_of(record)) is not None:
                 pending.append(item)
+            else:
+                self.poison += not is_declaration(record)
         if pending:
             self.world.catalog.follow(pending)
         self.world.declared.follow(records)

@@ -66,6 +66,8 @@ class Writer:
         self._log, self._stream, self._clock, self._loop, self._folded = log, stream, clock, loop, folded
         self._queue: SimpleQueue[list[Submission] | Callable[[], None] | None] = SimpleQueue()
         self._broken, self.broken = broken, False
+        self.away: StoreUnavailableError | None = None
+        """What the log said when it last took nothing; `None` while it takes what comes."""
         self.pending = 0
         self._arrived: list[Submission] = []
         self._left: list[tuple[Topic, Record]] = []
@@ -75,8 +77,14 @@ class Writer:
         self._thread.start()
 
     def submit(self, topic: Topic, records: Sequence[Record]) -> asyncio.Future[Ends]:
-        """Queue records; the future fails with StoreUnavailableError where nothing could be written."""
+        """Queue records; the future fails with StoreUnavailableError where nothing could be written.
+
+        A log that takes nothing may take seconds to say so: one at a time asks it, the others hear at once what it said last.
+        """
         future: asyncio.Future[Ends] = self._loop.create_future()
+        if self.away is not None and self.pending:
+            future.set_exception(StoreUnavailableError(str(self.away)))
+            return future
         self.pending += len(records)
         self._arrive(Submission(topic, records, future))
         return future
@@ -142,15 +150,32 @@ class Writer:
                     item = self._queue.get_nowait()
                 except Empty:
                     break
-            if group:
-                self._commit(group, size)
+            if group and not self._commit(group, size):
+                self._refuse()
             for action in actions:
                 try:
                     action()
                 except Exception:
                     logger.exception("action between commits failed")
 
-    def _commit(self, group: list[Submission], size: int) -> None:
+    def _refuse(self) -> None:
+        """Refuse what came to wait while the log took nothing; actions stay."""
+        kept: list[Callable[[], None] | None] = []
+        while True:
+            try:
+                item = self._queue.get_nowait()
+            except Empty:
+                break
+            if isinstance(item, list):
+                size = sum(len(submission.records) for submission in item)
+                self._loop.call_soon_threadsafe(self._resolve, item, {}, size, 0, self.away)
+            else:
+                kept.append(item)
+        for action in kept:
+            self._queue.put(action)
+
+    def _commit(self, group: list[Submission], size: int) -> bool:
+        """Append and fold; return whether the log took it, or will take the next."""
         error: Exception | None = None
         ends: dict[Topic, Ends] = {}
         events = 0
@@ -169,8 +194,10 @@ class Writer:
             if not isinstance(failure, StoreUnavailableError):
                 logger.exception("commit failed")
             error = failure
+        self.away = error if isinstance(error, StoreUnavailableError) and not self.broken else None
         ends.setdefault("user_events", {0: self._stream.world.state.offset})
         self._loop.call_soon_threadsafe(self._resolve, group, ends, size, events, error)
+        return self.away is None
 
     def _follow(self, batches: Mapping[Topic, Sequence[Record]], firsts: Mapping[Topic, int], ids: Keys) -> None:
         """Fold what is durable now. A failure leaves a state that is not the log's: only a restart mends it."""

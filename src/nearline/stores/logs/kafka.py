@@ -26,6 +26,8 @@ T = TypeVar("T")
 Config = dict[str, str | int | float | bool]
 PATIENCE = 10.0
 """Seconds that the broker may take to answer a question."""
+LOOK = 2.0
+"""Seconds that it may take to say where a topic ends."""
 DELIVERY = 5_000
 """Milliseconds after which a record that no broker acknowledged is refused."""
 READERS = 4
@@ -135,7 +137,7 @@ class _Broker:
         """Return the first offset that is kept, and the next one."""
         with self._lock:
             self._asking = self._asking or self.consumer()
-            found = self._asking.get_watermark_offsets(TopicPartition(self.names[topic], number), PATIENCE)
+            found = self._asking.get_watermark_offsets(TopicPartition(self.names[topic], number), LOOK)
         if found is None:
             raise StoreUnavailableError(f"{self.shown} does not answer")
         return found
@@ -149,6 +151,10 @@ class _Broker:
         """Return the one producer."""
         self._producer = self._producer or Producer(self._producer_config)
         return self._producer
+
+    def renew(self) -> None:
+        """Have the next batch sent by a new producer: this one takes nothing any more."""
+        self._producer = None
 
     def read(self, topic: Topic, number: int, start: int, count: int) -> list[Message]:
         """Return `count` messages from `start` on, which are known to be there."""
@@ -260,9 +266,12 @@ class KafkaLog:
                         except BufferError:
                             producer.poll(0.1)
                         except KafkaException as error:
+                            self._broker.renew()
                             raise StoreUnavailableError(f"{self._broker.shown} took nothing: {error}") from error
             producer.flush()
         if failed:
+            if any(error.fatal() for error in failed):
+                self._broker.renew()
             raise StoreUnavailableError(f"{self._broker.shown} did not acknowledge {len(failed)} records: {failed[0].str()}")
         return ends
 
@@ -354,9 +363,10 @@ class _Pages:
     def next(self, seconds: float) -> list[Page]:
         """Return what has come since, waiting up to `seconds` for anything."""
         # Asked for many, `consume` waits for all of them: so first for one, then for what is there.
-        came = _good([message for message in [self._consumer.poll(seconds)] if message is not None])
-        if came:
-            came += _good(self._consumer.consume(LIMIT, 0))
+        came = [message for message in [self._consumer.poll(seconds)] if message is not None]
+        if came and came[0].error() is None:
+            came += self._consumer.consume(LIMIT, 0)
+        came = _good(came)
         pages: list[Page] = []
         parts: dict[tuple[str, int], list[Message]] = {}
         for message in came:
@@ -422,6 +432,13 @@ class KafkaGroup(_Pages):
     def _revoked(self, consumer: Consumer, places: list[TopicPartition]) -> None:
         self._taken([place.partition for place in places])
 
+    def seek(self, starts: Mapping[int, int]) -> None:
+        """Go on from other offsets, in partitions that are ours."""
+        places = [TopicPartition(self._name, number, offset) for number, offset in starts.items()]
+        # Assigned anew rather than sought: what was fetched ahead is dropped, and it works right after a takeover.
+        self._consumer.incremental_unassign(places)
+        self._consumer.incremental_assign(places)
+
     def commit(self, ends: Mapping[int, int]) -> None:
         """Remember how far partitions are done; of one that is another's by now nothing is remembered."""
         if not ends:
@@ -433,12 +450,19 @@ class KafkaGroup(_Pages):
 
 
 def _good(messages: Sequence[Message]) -> list[Message]:
-    """Return the messages that are none of the broker's own errors."""
-    for message in messages:
-        error = message.error()
-        if error is not None and not error.retriable() and error.code() != KafkaError._ALL_BROKERS_DOWN:
+    """Return the messages that are none of the broker's own errors.
+
+    Raises:
+        StoreUnavailableError: there are errors alone that don't go away by themselves; what was taken in is never dropped.
+    """
+    good = [message for message in messages if message.error() is None]
+    for error in [error for message in messages if (error := message.error()) is not None]:
+        if error.retriable() or error.code() == KafkaError._ALL_BROKERS_DOWN:
+            continue
+        if not good:
             raise StoreUnavailableError(f"Kafka can't be read: {error.str()}")
-    return [message for message in messages if message.error() is None]
+        logger.warning("Kafka can't be read on; what came before serves", extra={"error": error.str()})
+    return good
 
 
 def _record(message: Message) -> Record:

@@ -8,6 +8,7 @@ from typing import Any
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.cluster import RedisCluster
+from redis.exceptions import ConnectionError as ConnectionLostError
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
@@ -53,9 +54,13 @@ class RedisRows:
         """Return the name of a visitor's value, "features" or "history"."""
         return f"{self._place.tenant}:user:{{{visitor:016x}}}:{what}"
 
+    def names(self, visitor: int) -> list[str]:
+        """Return the names of a visitor's values."""
+        return [self.key(visitor, what) for what in ("features", "history")]
+
     def read(self, visitors: Sequence[int], partitions: Sequence[int] = ()) -> tuple[list[UserRow], list[int]]:
         """Return the rows of visitors, and the progress of partitions."""
-        names = [self.key(visitor, what) for visitor in visitors for what in ("features", "history")]
+        names = [name for visitor in visitors for name in self.names(visitor)]
         progress = [f"{self._place.tenant}:progress:{number}" for number in partitions]
         try:
             if self._cluster:
@@ -86,7 +91,7 @@ class RedisRows:
             pipeline = self._redis().pipeline(transaction=False)
             for begin in range(0, len(rows), chunk):
                 some = rows[begin : begin + chunk]
-                names = [self.key(row.visitor, what) for row in some for what in ("features", "history")]
+                names = [name for row in some for name in self.names(row.visitor)]
                 values = [value for row in some for value in (row.hot, row.history)]
                 pipeline.execute_command("EVAL", WRITE, len(names), *names, *times, *values)
             if rows:
@@ -105,10 +110,11 @@ class RedisRows:
         """Return the client, connected when it is first needed: its server may come up after this process."""
         if self._client is None:
             wait: dict[str, Any] = {"socket_timeout": self._place.timeout, "socket_connect_timeout": self._place.timeout}
-            retry = Retry(NoBackoff(), 1)  # a connection that was closed meanwhile is made anew
+            # A connection that was closed meanwhile is made anew; a server that is silent is not waited for twice.
+            retry = Retry(NoBackoff(), 1, (ConnectionLostError,))
             if self._cluster:
                 url = self._place.url.replace("+cluster", "", 1)
-                self._client = RedisCluster.from_url(url, **wait)
+                self._client = RedisCluster.from_url(url, retry=retry, **wait)
             else:
                 url = self._place.url.replace("redis+unix:", "unix:", 1)
                 self._client = Redis.from_url(url, retry=retry, **wait)
