@@ -52,7 +52,7 @@ def tenant_on(bench: Bench, settings: Mapping[str, str]) -> Tenant:
 
 def ingested(bench: Bench, settings: Mapping[str, str], name: str, seconds: float) -> float:
     """Return events a second through HTTP, in batches of 100 on 16 connections, acknowledged."""
-    with serving(bench.folder, os.sched_getaffinity(0), **settings) as server:
+    with serving(bench.folder, os.sched_getaffinity(0), 120.0, **settings) as server:
         load = closed_loop(server.port, bodies(bench, 100, name), 16, seconds)
         if set(load.words) != {"202"}:
             say(f"WARNING: not every answer was 202: {dict(load.words)}")
@@ -202,7 +202,7 @@ def listed(bench: Bench, broker: Kafka, store: Valkey, repeats: int, seconds: fl
     os.sched_setaffinity(store.pid, {LOADER})
     for _ in range(repeats):
         for name, settings in (("memory", {}), ("Redis", on_redis(broker, store))):
-            with serving(bench.folder, patience=300.0, **settings) as server:
+            with serving(bench.folder, {SERVER}, 300.0, **settings) as server:
                 closed_loop(server.port, requests, CONNECTIONS, 2.0)
                 load = closed_loop(server.port, requests, CONNECTIONS, seconds, look=served_from)
                 rates[name].append(load.rate)

@@ -49,13 +49,17 @@ def faults(seconds: float) -> dict[str, Callable[[Deployment], None]]:
         time.sleep(seconds)
         start()
 
+    def emptied(shop: Deployment) -> None:
+        shop.store.say("FLUSHALL")
+        time.sleep(seconds)
+
     return {
         "none": lambda shop: time.sleep(seconds),
         "server killed, started again": lambda shop: away(shop.servers[0].kill, shop.servers[0].start),
         "stream worker killed, started again": lambda shop: away(shop.workers[0].kill, shop.workers[0].start),
         "Redis killed, started again": lambda shop: away(shop.store.kill, shop.store.start),
         "Redis hangs": lambda shop: away(shop.store.freeze, shop.store.thaw),
-        "Redis emptied": lambda shop: (shop.store.say("FLUSHALL"), time.sleep(seconds))[1],
+        "Redis emptied": emptied,
         "Kafka killed, started again": lambda shop: away(shop.broker.kill, shop.broker.start),
     }
 
@@ -135,8 +139,8 @@ def main() -> None:
     store.start()
     shop = Deployment(folder, broker, store)
     print(f"{machine()}; {o.lists:,.0f} lists/s, {o.events:,.0f} events/s\n")
-    heads = ("fault", "lost", "rows that differ", "lists unanswered · retried · all", "their p99, ms")
-    heads += ("slowest answer to events, s", "recovered after, s")
+    heads = ["fault", "lost", "rows that differ", "lists unanswered · retried · all", "their p99, ms"]
+    heads += ["slowest answer to events, s", "recovered after, s"]
     print(f"| {' | '.join(heads)} |\n{'| --- ' * len(heads)}|", flush=True)
     try:
         shop.start()

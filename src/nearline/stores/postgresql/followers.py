@@ -144,6 +144,10 @@ class PostgresqlGroup:
             time.sleep(min(seconds, STAND_BY))
             return []
 
+    def seek(self, starts: Mapping[int, int]) -> None:
+        """Go on from another offset, where the log is ours."""
+        self._tail.begin({("user_events", number): offset for number, offset in starts.items()})
+
     def commit(self, ends: Mapping[int, int]) -> None:
         """Remember how far the log is done, by the connection that holds the lock; when that is lost, nothing is."""
         if not (ends and self._ours and self._tail.connected):
