@@ -76,6 +76,7 @@ def test_rows_come_back_as_they_were_written(store: UserRows) -> None:
     store.write(rows, {3: 700})
     assert store.read(visitors, [3, 0]) == (rows, [700, 0])
     assert store.read([5, visitors[9]])[0] == [UserRow(5), rows[9]]
+    assert store.read([], [3]) == ([], [700])
     store.write([], {0: 12})
     assert store.read([visitors[1]], [0]) == ([rows[1]], [12])
 
