@@ -240,7 +240,7 @@ def fresh(folder: Path, broker: Kafka, store: Valkey, seconds: float, rate: floa
                 rows.append(time.monotonic() - began)
                 while True:
                     _, data = connections[0].ask(get(f"/v1/recommendations?user_id={user}"))
-                    if msgspec.json.decode(data[data.find(b"\r\n\r\n") + 4 :])["offset"] >= offset:
+                    if msgspec.json.decode(data[data.find(b"\r\n\r\n") + 4 :]).get("offset", 0) >= offset:
                         break
                 lists_.append(time.monotonic() - began)
                 time.sleep(0.02)

@@ -78,7 +78,7 @@ def recovery(shop: Deployment) -> float:
                         continue
                     offsets[user] = said["offset"]
                 path = f"/v1/recommendations?user_id={user}"
-                if all(ask(port, "GET", path)[1]["offset"] >= offsets[user] for port in shop.ports):
+                if all(ask(port, "GET", path)[1].get("offset", 0) >= offsets[user] for port in shop.ports):
                     left.discard(user)
             except OSError:
                 continue

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Protocol, runtime_checkable
 
+from msgspec import Struct
+
 from nearline.schema.errors import NearlineError
 from nearline.stores import users
 from nearline.stores.open_log import scheme_of, shown
 
 
-@dataclass(frozen=True, slots=True)
-class UserRow:
+class UserRow(Struct, frozen=True):
     """What is kept of a visitor: bytes that begin with the presence head, which begins with the last event's offset.
 
     Attributes:

@@ -49,14 +49,12 @@ class RedisRows:
         self._place = place
         self._cluster = place.url.partition(":")[0].endswith("+cluster")
         self._client: Any = None
-
-    def key(self, visitor: int, what: str) -> str:
-        """Return the name of a visitor's value, "features" or "history"."""
-        return f"{self._place.tenant}:user:{{{visitor:016x}}}:{what}"
+        self._prefix = f"{place.tenant}:user:{{"
 
     def names(self, visitor: int) -> list[str]:
-        """Return the names of a visitor's values."""
-        return [self.key(visitor, what) for what in ("features", "history")]
+        """Return the names of a visitor's hot row and of his history."""
+        name = f"{self._prefix}{visitor:016x}}}:"
+        return [name + "features", name + "history"]
 
     def read(self, visitors: Sequence[int], partitions: Sequence[int] = ()) -> tuple[list[UserRow], list[int]]:
         """Return the rows of visitors, and the progress of partitions."""
