@@ -150,16 +150,17 @@ class Writer:
                     item = self._queue.get_nowait()
                 except Empty:
                     break
-            if group and not self._commit(group, size):
-                self._refuse()
+            if group:
+                self._commit(group, size)
             for action in actions:
                 try:
                     action()
                 except Exception:
                     logger.exception("action between commits failed")
 
-    def _refuse(self) -> None:
-        """Refuse what came to wait while the log took nothing; actions stay."""
+    def _behind(self) -> list[Submission]:
+        """Take what came to wait meanwhile out of the queue; actions stay."""
+        waiting: list[Submission] = []
         kept: list[Callable[[], None] | None] = []
         while True:
             try:
@@ -167,15 +168,14 @@ class Writer:
             except Empty:
                 break
             if isinstance(item, list):
-                size = sum(len(submission.records) for submission in item)
-                self._loop.call_soon_threadsafe(self._resolve, item, {}, size, 0, self.away)
+                waiting += item
             else:
                 kept.append(item)
         for action in kept:
             self._queue.put(action)
+        return waiting
 
-    def _commit(self, group: list[Submission], size: int) -> bool:
-        """Append and fold; return whether the log took it, or will take the next."""
+    def _commit(self, group: list[Submission], size: int) -> None:
         error: Exception | None = None
         ends: dict[Topic, Ends] = {}
         events = 0
@@ -195,9 +195,12 @@ class Writer:
                 logger.exception("commit failed")
             error = failure
         self.away = error if isinstance(error, StoreUnavailableError) and not self.broken else None
+        if self.away is not None:
+            # What came to wait behind it is refused with it, so that nobody waits for more than one try.
+            group += (behind := self._behind())
+            size += sum(len(submission.records) for submission in behind)
         ends.setdefault("user_events", {0: self._stream.world.state.offset})
         self._loop.call_soon_threadsafe(self._resolve, group, ends, size, events, error)
-        return self.away is None
 
     def _follow(self, batches: Mapping[Topic, Sequence[Record]], firsts: Mapping[Topic, int], ids: Keys) -> None:
         """Fold what is durable now. A failure leaves a state that is not the log's: only a restart mends it."""
