@@ -79,7 +79,9 @@ class Storage(Struct, frozen=True):
             le=1024,
         ),
     ] = 1
-    state: Annotated[str, Meta(description='Store of users, by URL: "memory:", "redis:" or "redis+cluster:".')] = "memory:"
+    state: Annotated[
+        str, Meta(description='Store of users, by URL: "memory:", "postgresql:", "redis:" or "redis+cluster:".')
+    ] = "memory:"
     lake: Annotated[str, Meta(description='Store of the archived log, by URL; only "file:" so far.')] = "file:"
     durability: Annotated[
         Literal["fsync", "relaxed"],
