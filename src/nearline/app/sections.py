@@ -53,6 +53,10 @@ class Server(Struct, frozen=True):
         Meta(description='Origins whose pages may call, such as "https://shop.example"; none: CORS is off.'),
     ] = ()
     page: Annotated[bool, Meta(description="Whether the page to look at it all is served at /.")] = True
+    jobs: Annotated[
+        bool,
+        Meta(description="Whether it archives, snapshots and trains beside serving; off where others do, by a schedule."),
+    ] = True
     queue_events: Annotated[
         int, Meta(description="Events that may wait to be stored; while more wait, new ones get 429.", ge=1)
     ] = 50_000

@@ -16,7 +16,7 @@ LOOK = 1.0
 
 
 class Jobs:
-    """Starts `nearline maintain` and `nearline train` when due, and swaps to the release that is current.
+    """Starts `nearline maintain` and `nearline train` when due (not without `server.jobs`), and swaps to the current release.
 
     Args:
         engine: whose.
@@ -30,8 +30,9 @@ class Jobs:
         train = engine.settings.train
         self._train_every = train.every_ms / 1e3
         self._maintain_every = engine.settings.state.snapshot_every_minutes * MINUTE / 1e3
-        self._next = {"maintain": time.time() + self._maintain_every}
-        if self._train_every:
+        self._own = engine.settings.server.jobs
+        self._next = {"maintain": time.time() + self._maintain_every} if self._own else {}
+        if self._train_every and self._own:
             release = engine.release
             age = (engine.clock.now() - release.manifest.created_at) / 1e3 if release else 0.0
             self._next["train"] = time.time() + max(60.0, self._train_every - age)
@@ -69,7 +70,7 @@ class Jobs:
             self._refused = current
             if await engine.reload() == current:
                 self._refused = ""
-        after = engine.settings.train.after_events
+        after = engine.settings.train.after_events if self._own else 0
         if after and engine.world.state.offset - self._trained_at >= after:
             self._next["train"] = now
             self._trained_at = engine.world.state.offset

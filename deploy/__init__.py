@@ -1,0 +1,1 @@
+"""What is deployed: compose, a chart, plain manifests, and what renders them."""
