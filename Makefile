@@ -13,6 +13,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help:  ## Show this list.
 	@echo "make demo              a simulated shop: import, train, serve, and watch a click change a list"
 	@echo "make demo DATA=folder  the same with MovieLens 100K or 1M, or a CSV or Parquet file of your own"
+	@echo "make demo ENGINE=kafka the shop on Kafka and Redis, with a server and a stream worker (needs Java and Maven)"
 	@echo "make demo PORT=9000    on another port (these go together)"
 	@echo "make test              lint, format, types, layers and all tests"
 	@echo "make lint              the same without the tests"
@@ -37,7 +38,7 @@ $(READY): requirements/setup.txt requirements/dev.txt pyproject.toml
 	@touch $@
 
 demo: $(READY)
-	@$(BIN)/nearline demo $(if $(DATA),--data "$(DATA)") $(if $(PORT),--port $(PORT))
+	@$(if $(ENGINE),$(BIN)/python -m engines.demo $(ENGINE),$(BIN)/nearline demo) $(if $(DATA),--data "$(DATA)") $(if $(PORT),--port $(PORT))
 
 lint: $(READY)
 	@echo "== ruff check";          $(BIN)/ruff check .

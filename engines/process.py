@@ -65,8 +65,15 @@ class ServerProcess:
         """Start it, and return once it answers."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / f"{self.name}.log").open("ab") as out:
+            # In a session of its own: Ctrl-C reaches whoever started it, and he ends it in his order.
             self._process = subprocess.Popen(
-                self.command, cwd=self.folder, stdin=subprocess.PIPE, stdout=out, stderr=out, env=self._environment
+                self.command,
+                cwd=self.folder,
+                stdin=subprocess.PIPE,
+                stdout=out,
+                stderr=out,
+                env=self._environment,
+                start_new_session=True,
             )
         until = time.monotonic() + PATIENCE
         while not self._answers():

@@ -5,45 +5,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import shutil
 import signal
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from nearline.app.tenant import Tenant
-from nearline.batch.dataset import Dataset, named
-from nearline.batch.importers import load_dataset
-from nearline.batch.training import train
-from nearline.cli.data import import_with_bar
 from nearline.cli.options import arguments_of, tenant_of
+from nearline.cli.prepare import PORT, prepared
 from nearline.cli.walk import tell, walk
-from nearline.embedded.demo import (
-    SETTINGS,
-    SHOP,
-    SHOP_APP,
-    Demo,
-    app_for,
-    load_demo,
-    save_demo,
-    shop_dataset,
-    users_to_show,
-)
+from nearline.embedded.demo import SHOP, Demo, save_demo
 from nearline.embedded.engine import Engine
-from nearline.embedded.server import listen, serve
+from nearline.embedded.server import serve
 from nearline.schema.errors import NearlineError
 from nearline.serving import logs
-from nearline.sim.world import ShopWorld
 
 console = Console(stderr=True, highlight=False)
-PORT = "NEARLINE_SERVER_PORT"
-PLACE = "NEARLINE_STORAGE_PATH"
 
 
 def register(cli: typer.Typer) -> None:
@@ -74,82 +55,8 @@ def demo(
     folder = path / ("shop" if data is None else data.resolve().stem)
     if port is not None:
         os.environ[PORT] = str(port)
-    os.environ[PLACE] = str((folder / "state").resolve())
     logs.configure_logs(os.environ.get("NEARLINE_LOG_LEVEL", "") or "warning")
-    state = load_demo(folder)
-    if state is None:
-        state = _prepare(folder, wanted, data)
-    else:
-        _same(folder, state, wanted)
-        listen(_tenant(folder)).close()
-        console.print(f"resuming from [bold]{folder}[/]: nothing to import")
-    _train(folder)
-    _serve(folder, state, once, begun)
-
-
-def _same(folder: Path, state: Demo, wanted: Demo) -> None:
-    if (state.data, state.size) != (wanted.data, wanted.size):
-        remedy = f"{folder} holds another demo ({state.data} {state.size}); choose another --path, or delete the folder"
-        raise NearlineError("--data" if wanted.data != SHOP else "--users, --items, --days, --seed", wanted.size, remedy)
-
-
-def _tenant(folder: Path) -> Tenant:
-    """Return the demo's tenant as it is now: an import changes its clock, a release its parts."""
-    return tenant_of(folder)
-
-
-def _prepare(folder: Path, wanted: Demo, data: Path | None) -> Demo:
-    """Write the application and import; the folder counts as prepared when all of it is done."""
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(folder / "state", ignore_errors=True)  # what an import left that was broken off
-    settings = folder / "nearline.toml"
-    if not settings.exists():
-        settings.write_text(SETTINGS.format(port=os.environ.get(PORT, "8080")), encoding="utf-8")
-    app = folder / "app.py"
-    if data is None:
-        _write(app, SHOP_APP.format(folder=folder))
-        listen(_tenant(folder)).close()  # a taken port is better known now than in a minute
-        users, items, days, seed = wanted.size
-        world = ShopWorld(seed, users, items)
-        with _bar("simulate days", days) as advance:
-            dataset = shop_dataset(world, days, advance)
-    else:
-        dataset = named(load_dataset(data))
-        _write(app, app_for(dataset, folder))
-        listen(_tenant(folder)).close()
-    _import(folder, dataset)
-    wanted.users = users_to_show(dataset.events)
-    save_demo(folder, wanted)
-    return wanted
-
-
-def _write(app: Path, text: str) -> None:
-    if not app.exists():
-        app.write_text(text, encoding="utf-8")
-        console.print(f"wrote {app}, the application: event types, and what each means")
-
-
-def _import(folder: Path, dataset: Dataset) -> None:
-    import_with_bar(_tenant(folder), dataset)
-    report = dataset.report
-    dropped = f"; left out: {dict(report.dropped)}" if report.dropped else ""
-    console.print(f"{report.kept:,} events of {len(dataset.items):,} items are in {folder / 'state'}{dropped}")
-
-
-def _train(folder: Path) -> None:
-    tenant = _tenant(folder)
-    version = tenant.releases.current()
-    if version and tenant.releases.manifest(version).feature_set == tenant.feature_set:
-        console.print(f"release {version} is there: nothing to train")
-        return
-    begun = time.monotonic()
-    with console.status("training the first release"):
-        outcome = train(tenant, lambda text: console.print(f"  {text.strip()}", style="dim"))
-    seconds = time.monotonic() - begun
-    if outcome.published:
-        console.print(f"trained release {outcome.manifest.version} in {seconds:.0f} s")
-    else:
-        console.print("no release was published; the sources that need none serve")
+    _serve(folder, prepared(folder, wanted, data), once, begun)
 
 
 def _serve(folder: Path, state: Demo, once: bool, begun: float) -> None:
@@ -180,16 +87,7 @@ def _serve(folder: Path, state: Demo, once: bool, begun: float) -> None:
                 os.kill(os.getpid(), signal.SIGINT)
 
     with contextlib.suppress(KeyboardInterrupt):  # uvicorn has drained and closed by then
-        serve(_tenant(folder), arguments_of(folder, None), started)
+        serve(tenant_of(folder), arguments_of(folder, None), started)
     console.print(f"stopped; everything is saved in [bold]{folder}[/]")
     if failed:
         raise typer.Exit(1)
-
-
-@contextlib.contextmanager
-def _bar(text: str, total: int) -> Iterator[Any]:
-    """Yield a function that moves a progress bar to a number."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task(text, total=total)
-        yield lambda done: progress.update(task, completed=done)

@@ -79,6 +79,8 @@ class Walk:
         durable_ms: from sending the click to the 202.
         shown_ms: from sending the click to a list that has seen it.
         list_ms: how long that list took.
+        sent: when the click was sent, by `time.perf_counter`.
+        offset: the click's, in its visitor's partition of the log.
     """
 
     user_id: str
@@ -89,6 +91,8 @@ class Walk:
     durable_ms: float
     shown_ms: float
     list_ms: float
+    sent: float = 0.0
+    offset: int = 0
 
 
 def walk(base_url: str, users: Sequence[str], api_key: str = "") -> Walk:
@@ -128,7 +132,7 @@ def walk(base_url: str, users: Sequence[str], api_key: str = "") -> Walk:
     finally:
         api.close()
     times = (1e3 * (durable - sent), 1e3 * (done - sent), 1e3 * (done - asked))
-    return Walk(user_id, likes[:3], clicked, before, after, *times)
+    return Walk(user_id, likes[:3], clicked, before, after, *times, sent, taken.offset - 1)
 
 
 def pick(shown: Sequence[Place], trending: Sequence[Place], liked: Sequence[str]) -> Place:
