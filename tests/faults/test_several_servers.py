@@ -88,6 +88,9 @@ def test_what_one_is_told_the_other_knows(pair: tuple[Server, Server]) -> None:
     for user in users:
         assert all(len(seen(server, user, ends[user])["items"]) == 10 for server in pair)
         assert state(one, user) == state(two, user)
+    # All sources read the rows, wherever they are.
+    failed = [line for line in one.text("/metrics")[1].splitlines() if line.startswith("nearline_component_errors_total")]
+    assert failed == []
     # The same event told to both counts once.
     before = state(one, "u3")
     for server in pair:

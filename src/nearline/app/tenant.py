@@ -139,11 +139,12 @@ class Tenant:
         Args:
             timeout: seconds that one answer may take.
         """
-        state = self.settings.state
-        place = RowsPlace(
-            self.settings.storage.state, self.name, state.hot_ttl_hours * HOUR, state.history_ttl_days * DAY, timeout
-        )
-        return open_user_rows(place)
+        return open_user_rows(self.rows_place(timeout))
+
+    def rows_place(self, timeout: float) -> RowsPlace:
+        """Return where visitors' rows are, where they are in a store; see `user_rows`."""
+        url, state = self.settings.storage.state, self.settings.state
+        return RowsPlace(url, self.name, state.hot_ttl_hours * HOUR, state.history_ttl_days * DAY, timeout)
 
     def user_state(self) -> MemoryState:
         """Return an empty state of the folds of users alone, for who moves the rows of a store."""
@@ -200,9 +201,12 @@ class Tenant:
         """
         if not importing and (self.folder / IMPORTING).exists():
             raise NearlineError("storage.path", str(self.folder), "an import was broken off; run it again, and it goes on")
+        return open_log(self.log_place(read_only))
+
+    def log_place(self, read_only: bool = False) -> LogPlace:
+        """Return where the log is."""
         storage, keep = self.settings.storage, self.settings.retention.log_days
-        place = LogPlace(storage.log, self.folder, self.name, storage.durability, storage.partitions, read_only, keep)
-        return open_log(place)
+        return LogPlace(storage.log, self.folder, self.name, storage.durability, storage.partitions, read_only, keep)
 
     @cached_property
     def lake(self) -> Lake:

@@ -1,4 +1,4 @@
-"""`import`, `maintain`, `backup`, `replay`."""
+"""`import`, `move`, `maintain`, `backup`, `replay`."""
 
 from __future__ import annotations
 
@@ -6,20 +6,25 @@ import time
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from nearline.app.sections import Storage
 from nearline.app.tenant import Tenant
 from nearline.batch.dataset import Dataset
 from nearline.batch.importers import FORMATS, load_dataset
 from nearline.batch.importers.column_map import parse_map
 from nearline.batch.importing import check_types, import_dataset
+from nearline.batch.moving import move as run_move
 from nearline.batch.summary import summarise, text_of
 from nearline.batch.verifying import verify
 from nearline.cli.options import HERE, AppFile, Config, tenant_of
 from nearline.embedded.backup import backup as run_backup
 from nearline.embedded.maintenance import maintain as run_maintenance
+from nearline.schema.errors import NearlineError
+from nearline.stores.open_log import shown
 from nearline.stream.local import LocalStream
 
 console = Console(stderr=True)
@@ -28,6 +33,7 @@ console = Console(stderr=True)
 def register(cli: typer.Typer) -> None:
     """Add the commands."""
     cli.command("import", help="Import a history. Example: nearline import ml-100k --app my-shop")(import_)
+    cli.command(help="Append another folder's history to this log, which is empty. Example: nearline move nearline-data")(move)
     cli.command(help="Archive the log to the lake and snapshot the state. Example: nearline maintain")(maintain)
     cli.command(help="Copy everything to a new folder, beside a running server. Example: nearline backup /mnt/monday")(backup)
     cli.command(help="Rebuild the state from lake and log. Example: nearline replay --verify")(replay)
@@ -72,6 +78,23 @@ def import_with_bar(tenant: Tenant, dataset: Dataset, data_clock: bool = True) -
 
 def _parts(dataset: Dataset) -> tuple[str, ...]:
     return ("items", "events") if dataset.lists is None else ("items", "events", "lists")
+
+
+def move(
+    old: Annotated[Path, typer.Argument(help="The folder that held everything ([storage] path); its log is in SQLite.")],
+    app: AppFile = HERE,
+    config: Config = None,
+) -> None:
+    """Move to the log of the settings: items, events, clock and releases; the old folder stays as it is."""
+    tenant = tenant_of(app, config)
+    storage = Storage(path=str(old.absolute()), durability=tenant.settings.storage.durability)
+    if not (old / tenant.name).is_dir():
+        raise NearlineError("old", str(old), f"name the folder that held {tenant.name}")
+    before = Tenant(tenant.app, msgspec.structs.replace(tenant.settings, storage=storage), tenant.name)
+    with console.status("moving") as status:
+        done = run_move(before, tenant, lambda topic, n: status.update(f"{topic}: {n:,}"))
+    told = ", ".join(f"{n:,} {topic}" for topic, n in done.items())
+    console.print(f"moved {told} to {shown(tenant.settings.storage.log)}", highlight=False, soft_wrap=True)
 
 
 def maintain(app: AppFile = HERE, config: Config = None) -> None:

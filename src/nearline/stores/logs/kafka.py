@@ -20,6 +20,7 @@ from nearline.schema.event import TOPICS, Record, Topic
 from nearline.stores.log import Ends, Page, Position, routed
 from nearline.stores.messages import decode_message, encode_message
 from nearline.stores.open_log import LogPlace
+from nearline.stores.open_log import shown as shown_url
 
 logger = logging.getLogger("nearline.kafka")
 T = TypeVar("T")
@@ -51,19 +52,24 @@ def open_log(place: LogPlace) -> KafkaLog:
     Raises:
         NearlineError: no broker answers, or the topics have other partitions.
     """
-    url = urlsplit(place.url)
-    if not url.netloc:
-        raise NearlineError("storage.log", place.url, 'name the brokers: "kafka://127.0.0.1:9092"')
-    config: Config = {"bootstrap.servers": url.netloc, "log_level": 0, **dict(parse_qsl(url.query))}
-    prefix = ".".join(part for part in (url.path.strip("/"), place.tenant) if part)
-    names: dict[Topic, str] = {topic: f"{prefix}.{topic}" for topic in TOPICS}
-    shown = f"kafka://{url.netloc}{url.path}"
+    config, names = configured(place)
+    shown = shown_url(place.url)
     try:
         _make(AdminClient(config), names, place)
     except KafkaException as error:
         remedy = f"start the brokers, or name others; Kafka says: {error.args[0].str()}"
         raise NearlineError("storage.log", shown, remedy) from error
     return KafkaLog(config, names, place.partitions, shown)
+
+
+def configured(place: LogPlace) -> tuple[Config, dict[Topic, str]]:
+    """Return the client's settings and the names of the topics that a URL means."""
+    url = urlsplit(place.url)
+    if not url.netloc:
+        raise NearlineError("storage.log", place.url, 'name the brokers: "kafka://127.0.0.1:9092"')
+    config: Config = {"bootstrap.servers": url.netloc, "log_level": 0, **dict(parse_qsl(url.query))}
+    prefix = ".".join(part for part in (url.path.strip("/"), place.tenant) if part)
+    return config, {topic: f"{prefix}.{topic}" for topic in TOPICS}
 
 
 def _make(admin: AdminClient, names: Mapping[Topic, str], place: LogPlace) -> None:

@@ -38,6 +38,16 @@ def open_rows(place: RowsPlace) -> RedisRows:
     return RedisRows(place)
 
 
+def connected(place: RowsPlace) -> Any:
+    """Return a client; a cluster is asked for its nodes at once, a server when it is first asked for something."""
+    wait: dict[str, Any] = {"socket_timeout": place.timeout, "socket_connect_timeout": place.timeout}
+    # A connection that was closed meanwhile is made anew; a server that is silent is not waited for twice.
+    retry = Retry(NoBackoff(), 1, (ConnectionLostError,))
+    if place.url.partition(":")[0].endswith("+cluster"):
+        return RedisCluster.from_url(place.url.replace("+cluster", "", 1), retry=retry, **wait)
+    return Redis.from_url(place.url.replace("redis+unix:", "unix:", 1), retry=retry, **wait)
+
+
 class RedisRows:
     """A `UserRows` in Redis.
 
@@ -107,13 +117,5 @@ class RedisRows:
     def _redis(self) -> Any:
         """Return the client, connected when it is first needed: its server may come up after this process."""
         if self._client is None:
-            wait: dict[str, Any] = {"socket_timeout": self._place.timeout, "socket_connect_timeout": self._place.timeout}
-            # A connection that was closed meanwhile is made anew; a server that is silent is not waited for twice.
-            retry = Retry(NoBackoff(), 1, (ConnectionLostError,))
-            if self._cluster:
-                url = self._place.url.replace("+cluster", "", 1)
-                self._client = RedisCluster.from_url(url, retry=retry, **wait)
-            else:
-                url = self._place.url.replace("redis+unix:", "unix:", 1)
-                self._client = Redis.from_url(url, retry=retry, **wait)
+            self._client = connected(self._place)
         return self._client
