@@ -130,3 +130,16 @@ def test_a_store_that_does_not_answer_says_so_in_time(request: pytest.FixtureReq
 def test_no_such_store_is_refused() -> None:
     with pytest.raises(NearlineError, match=r"storage\.state .* use memory: or one of"):
         open_user_rows(place("pigeon://loft"))
+
+
+def test_what_a_store_lost_is_not_hidden_by_what_is_written_next(redis_server: Valkey) -> None:
+    store = open_user_rows(place(redis_server.url))
+    store.write([row(1, 10)], {2: 11})
+    assert store.read([], [2])[1] == [11]
+    redis_server.say("FLUSHALL")
+    with pytest.raises(StoreUnavailableError, match="gone back"):
+        store.write([row(2, 12)], {2: 13})
+    assert store.read([1], [2]) == ([UserRow(1)], [0])
+    store.write([row(1, 10)], {2: 11})
+    assert store.read([1], [2]) == ([row(1, 10)], [11])
+    store.close()

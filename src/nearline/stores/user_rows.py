@@ -49,7 +49,8 @@ class UserRows(Protocol):
         """Write rows, then up to which offset each partition is in them; all of it is there on return.
 
         Raises:
-            StoreUnavailableError: it does not answer; some rows may be written, and writing them again is harmless.
+            StoreUnavailableError: it does not answer, or has lost what was there when progress was last read here; some rows
+                may be written, and writing them again is harmless.
         """
         ...
 

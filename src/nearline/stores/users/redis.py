@@ -32,6 +32,13 @@ for i = 1, n do
 end
 """
 
+PROGRESS = """
+if tonumber(redis.call('GET', KEYS[1]) or '0') < tonumber(ARGV[2]) then return 0 end
+redis.call('SET', KEYS[1], ARGV[1])
+return 1
+"""
+"""Moves progress on, unless it has gone back since it was last seen: what was written before is lost, and that must show."""
+
 
 def open_rows(place: RowsPlace) -> RedisRows:
     """Open redis://host:port/db, rediss:// with TLS, redis+unix:///path, or redis+cluster://host:port."""
@@ -59,6 +66,7 @@ class RedisRows:
         self._place = place
         self._cluster = place.url.partition(":")[0].endswith("+cluster")
         self._client: Any = None
+        self._seen: dict[int, int] = {}
         self._prefix = f"{place.tenant}:user:{{"
 
     def names(self, visitor: int) -> list[str]:
@@ -81,6 +89,7 @@ class RedisRows:
         except (RedisError, OSError) as error:
             raise StoreUnavailableError(f"{shown(self._place.url)} does not answer: {error}") from error
         rows = [UserRow(visitor, found[2 * i] or b"", found[2 * i + 1] or b"") for i, visitor in enumerate(visitors)]
+        self._seen |= {number: int(value or 0) for number, value in zip(partitions, done, strict=True)}
         return rows, [int(value or 0) for value in done]
 
     def _by_slot(self, names: list[str]) -> list[bytes | None]:
@@ -105,7 +114,12 @@ class RedisRows:
             if rows:
                 pipeline.execute()
             for number, offset in progress.items():
-                self._redis().set(f"{self._place.tenant}:progress:{number}", offset)
+                seen = self._seen.get(number, 0)
+                pipeline = self._redis().pipeline(transaction=False)
+                pipeline.execute_command("EVAL", PROGRESS, 1, f"{self._place.tenant}:progress:{number}", offset, seen)
+                if pipeline.execute() != [1]:
+                    raise StoreUnavailableError(f"{shown(self._place.url)} has gone back: rows of partition {number} are lost")
+                self._seen[number] = offset
         except (RedisError, OSError) as error:
             raise StoreUnavailableError(f"{shown(self._place.url)} does not answer: {error}") from error
 
