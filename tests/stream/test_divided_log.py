@@ -145,6 +145,11 @@ def test_however_it_is_read_the_state_is_the_same(broker: Kafka, tmp_path: Path)
         if user in last and at <= last[user] and kind != ERASE
     ]
     assert old == []
+    # Eight days later the log is trimmed to what the lake does not hold, but for the catalogue.
+    later = at_time(Tenant(tenant.app, tenant.settings), VirtualClock(clock.now() + 400 * DAY))
+    maintain(later)
+    assert all(log.partition(n).start("user_events") == log.partition(n).end("user_events") for n in range(PARTITIONS))
+    assert (log.start("item_events"), log.end("item_events")) == (0, 33)
     log.close()
 
 

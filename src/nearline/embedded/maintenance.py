@@ -9,8 +9,9 @@ import pyarrow.compute as pc
 
 from nearline.app.tenant import Tenant
 from nearline.schema.event import ERASE, TOPICS
-from nearline.stores.archive import archive
+from nearline.stores.archive import archive, trim_archived
 from nearline.stores.lake import Lake
+from nearline.stores.open_log import scheme_of
 from nearline.stream.local import LocalStream, expiry
 
 
@@ -46,11 +47,14 @@ def _erase(lake: Lake, path: Path) -> int:
 
 def maintain(tenant: Tenant) -> str:
     """Copy the log to the lake, apply tombstones and retention to it, and save a snapshot; return what was done."""
-    log = tenant.log(read_only=True)
+    log = tenant.log(read_only=scheme_of(tenant.settings.storage.log) == "sqlite")
     try:
         report = archive(log, tenant.lake, tenant.clock)
         erased = erase(tenant)
-        _, keep = expiry(tenant)
+        keep_log, keep = expiry(tenant)
+        if log.shared:
+            # No server is its one writer, so nobody else trims it.
+            trim_archived(log, tenant.lake, tenant.clock, keep_log)
         before = tenant.clock.now() - keep
         expired = sum(tenant.lake.partition(n).expire(topic, before) for n in _numbers(tenant) for topic in TOPICS)
         stream = LocalStream(tenant)

@@ -80,6 +80,8 @@ def _archive(
 def trim_archived(log: Log, lake: Lake, clock: Clock, retention_ms: int) -> dict[Topic, int]:
     """Drop from the log what is archived and was ingested more than `retention_ms` ago; the writer calls it.
 
+    A shared log keeps `item_events` for ever: a server that is added later needs the catalogue whole.
+
     Returns:
         The number of records dropped, by topic.
 
@@ -88,6 +90,8 @@ def trim_archived(log: Log, lake: Lake, clock: Clock, retention_ms: int) -> dict
     """
     trimmed: dict[Topic, int] = dict.fromkeys(TOPICS, 0)
     for topic, number in places(log):
+        if log.shared and topic == "item_events":
+            continue
         part, archived = log.partition(number), lake.partition(number)
         check(part, archived, topic)
         before = min(archived.end(topic), part.offset_at(topic, clock.now() - retention_ms))
