@@ -123,7 +123,7 @@ def _folds(tenant: Tenant, events: int, profile: bool) -> float:
 
     def took(n: int, seconds: float) -> None:
         ends.append(time.monotonic())
-        if worker.folded >= events:
+        if worker.folder.folded >= events:
             worker.stop()
 
     worker, watched = StreamWorker(tenant, log, rows, took), cProfile.Profile()

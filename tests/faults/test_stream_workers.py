@@ -121,3 +121,34 @@ def test_rows_are_those_of_one_reader_whoever_is_killed(shop: Server) -> None:
             worker.wait(30)
         log.close()
         store.close()
+
+
+def test_a_worker_that_ends_while_the_store_is_away_leaves_its_events_to_the_next(broker: Kafka, tmp_path: Path) -> None:
+    rows = Valkey(tmp_path / "valkey")
+    log_url = f"{broker.url}/{uuid.uuid4().hex[:8]}"
+    shop = Server(tmp_path, {"STORAGE_LOG": log_url, "STORAGE_PARTITIONS": PARTITIONS, "STORAGE_STATE": rows.url})
+    tenant, records = shop.tenant(), stream(1, 600)
+    log, store = tenant.log(), tenant.user_rows(5.0)
+    try:
+        log.append({"user_events": records})
+        worker = shop.command("stream")
+        until = time.monotonic() + 90
+        while "the store does not answer" not in shop.output():
+            assert time.monotonic() < until, shop.output()[-3000:]
+            time.sleep(0.1)
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(30) == 0
+        rows.start()
+        worker = shop.command("stream")
+        ends = {number: log.partition(number).end("user_events") for number in range(PARTITIONS)}
+        until = time.monotonic() + 90
+        while store.read([1], list(ends))[1] != list(ends.values()) and time.monotonic() < until:
+            time.sleep(0.1)
+        wanted = expected(shop, records)
+        assert {row.visitor: row for row in store.read(list(wanted))[0]} == wanted
+    finally:
+        worker.kill()
+        worker.wait()
+        rows.kill()
+        log.close()
+        store.close()

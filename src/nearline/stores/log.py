@@ -30,6 +30,13 @@ class Page:
         return self.first + len(self.records)
 
 
+def pages_of(topic: Topic, partition: int, offsets: Sequence[int], records: Sequence[Record]) -> list[Page]:
+    """Return records of a partition, in order, as pages without gaps; a broker keeps marks of its own between records."""
+    cuts = [place for place in range(1, len(offsets)) if offsets[place] != offsets[place - 1] + 1]
+    whole = zip([0, *cuts], [*cuts, len(offsets)], strict=True)
+    return [Page(topic, partition, offsets[begin], records[begin:end]) for begin, end in whole if end > begin]
+
+
 class Tail(Protocol):
     """What comes to a log, read by one thread as it comes."""
 

@@ -17,7 +17,7 @@ from confluent_kafka.cimpl import NewTopic
 from nearline.schema.clock import DAY
 from nearline.schema.errors import NearlineError, StoreUnavailableError
 from nearline.schema.event import TOPICS, Record, Topic
-from nearline.stores.log import Ends, Page, Position, routed
+from nearline.stores.log import Ends, Page, Position, pages_of, routed
 from nearline.stores.messages import decode_message, encode_message
 from nearline.stores.open_log import LogPlace
 from nearline.stores.open_log import shown as shown_url
@@ -378,13 +378,8 @@ class _Pages:
         for message in came:
             parts.setdefault((message.topic() or "", message.partition() or 0), []).append(message)
         for (name, number), messages in parts.items():
-            records = [_record(message) for message in messages]
             offsets = [message.offset() or 0 for message in messages]
-            begin = 0
-            for place in range(1, len(offsets) + 1):
-                if place == len(offsets) or offsets[place] != offsets[place - 1] + 1:
-                    pages.append(Page(self._topics[name], number, offsets[begin], records[begin:place]))
-                    begin = place
+            pages += pages_of(self._topics[name], number, offsets, [_record(message) for message in messages])
         return pages
 
     def close(self) -> None:
