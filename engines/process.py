@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-PATIENCE = 90.0
+PATIENCE = 180.0
 """Seconds that a server may take to answer after its start."""
 
 

@@ -22,7 +22,7 @@ APP = """
 from nearline import App
 app = App(name="faults", events=["seen", "view", "click", "purchase", "dislike"])
 """
-START = 90.0
+START = 180.0
 _SERVING = re.compile(r"serving http://127\.0\.0\.1:(\d+)")
 
 
