@@ -99,12 +99,17 @@ def test_views_show_what_runs(browser: Browser, shop: Server) -> None:
     page = visit.open("#/trace")
     expect(page.locator("tr")).to_have_count(25)
     shown = page.locator("td a").evaluate_all("all => all.map(one => one.hash.split('/')[2])")
-    absent = next(name for n in range(600) if (name := f"i{n:05}") not in shown)
-    page.locator(".ask input").fill(absent)
-    page.locator(".ask button").click()
-    expect(page.locator(".sheet[data-verdict]")).to_be_visible()
-    assert page.locator(".sheet").get_attribute("data-verdict") != "shown"
-    page.keyboard.press("Escape")
+    absent = [name for n in range(600) if (name := f"i{n:05}") not in shown]
+    verdicts = []
+    # The list is made again for the answer, and exploration may have drawn the very item: not three times.
+    for name in absent[:3]:
+        page.locator(".ask input").fill(name)
+        page.locator(".ask button").click()
+        expect(page.locator(".sheet[data-verdict]")).to_be_visible()
+        verdicts.append(page.locator(".sheet").get_attribute("data-verdict"))
+        page.keyboard.press("Escape")
+        expect(page.locator(".sheet")).not_to_be_visible()
+    assert set(verdicts) != {"shown"}
     # An item's page, another language, the cart.
     page = visit.open(f"#/item/{shown[0]}")
     expect(page.locator(".hero h1")).to_be_visible()
