@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import msgspec
 
 from nearline.app.binding import build_pipeline
 from nearline.app.release import current_release
 from nearline.app.tenant import Tenant
-from nearline.schema.errors import NearlineError
+from nearline.embedded.restored import restored
 from nearline.schema.query import Query
 from nearline.serving.recommender import Recommender
 from nearline.serving.why import Why, why
-from nearline.stream.local import LocalStream
 
 
 def explain_offline(tenant: Tenant, query: Query, item_id: str) -> Why | None:
@@ -27,16 +24,7 @@ def explain_offline(tenant: Tenant, query: Query, item_id: str) -> Why | None:
     Raises:
         NearlineError: there is no data.
     """
-    folder = Path(tenant.settings.storage.path) / tenant.name
-    if not (folder / "log.sqlite").exists():
-        remedy = "there is no data yet: import some, or start a server with `nearline serve`; or name another --app"
-        raise NearlineError("storage.path", str(folder), remedy)
-    log = tenant.log(read_only=True)
-    try:
-        stream = LocalStream(tenant)
-        stream.restore(log)
-    finally:
-        log.close()
+    stream = restored(tenant)
     world, release = stream.world, current_release(tenant)
     if world.catalog.slot(item_id) < 0:
         return None

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from msgspec import Struct
 
 from nearline.app.tenant import MEMORY, Tenant
+from nearline.embedded.restored import restored
 from nearline.features.presence import PRESENCE
 from nearline.schema.components import Tier
-from nearline.schema.errors import NearlineError
 from nearline.schema.ids import partition_of, visitor_key
 from nearline.stores.open_log import shown
 from nearline.stores.packing import TIERS
 from nearline.stores.state import MemoryState
 from nearline.stores.user_rows import NamedRows, UserRow
-from nearline.stream.local import LocalStream
 
 HEAD = PRESENCE.itemsize
 
@@ -67,7 +65,7 @@ def row_view(tenant: Tenant, user_id: str, session_id: str = "") -> RowView:
     partition = partition_of(visitor, storage.partitions)
     names: list[str] = []
     if storage.state == MEMORY:
-        state = _restored(tenant).world.state
+        state = restored(tenant).world.state
         row, progress = _in_memory(state, visitor), int(state.offsets[partition])
     else:
         store, state = tenant.user_rows(5.0), tenant.user_state()
@@ -89,20 +87,6 @@ def row_view(tenant: Tenant, user_id: str, session_id: str = "") -> RowView:
         shown(storage.state), names, f"{visitor:016x}", partition, progress, int(head["offset"]), int(head["last"]),
         {tier: len(packed[tier]) for tier in TIERS}, folds,
     )  # fmt: skip
-
-
-def _restored(tenant: Tenant) -> LocalStream:
-    folder = Path(tenant.settings.storage.path) / tenant.name
-    if tenant.settings.storage.log.startswith("sqlite:") and not (folder / "log.sqlite").exists():
-        remedy = "there is no data yet: import some, or start a server with `nearline serve`; or name another --app"
-        raise NearlineError("storage.path", str(folder), remedy)
-    log = tenant.log(read_only=True)
-    try:
-        stream = LocalStream(tenant)
-        stream.restore(log)
-    finally:
-        log.close()
-    return stream
 
 
 def _in_memory(state: MemoryState, visitor: int) -> UserRow:
