@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -13,6 +15,7 @@ import pytest
 from nearline import App
 from nearline.app.settings import load_settings
 from nearline.app.tenant import Tenant
+from nearline.schema.errors import StoreUnavailableError
 from nearline.schema.event import Record
 from nearline.schema.ids import visitor_key
 from nearline.stores.log import Log, Page, pages_of
@@ -91,6 +94,7 @@ def test_pages_may_come_from_anywhere(tenant: Tenant, seed: int) -> None:
     folder = folded(tenant, records, once)
     folder.begin(0)
     assert folder.fold(pages(records, 0, N))
+    assert folder.settle()
     assert folder.dropped > 20
 
     folder, at = folded(tenant, records, rows), rng.randrange(50)
@@ -106,6 +110,73 @@ def test_pages_may_come_from_anywhere(tenant: Tenant, seed: int) -> None:
     visitors = [visitor_key(f"u{number}", "") for number in range(20)]
     assert rows.read(visitors)[0] == once.read(visitors)[0]
     assert np.all([row.hot for row in rows.read(visitors)[0]])
+
+
+class Troubled(Rows):
+    """Rows of a store that takes its time, does not answer now and then, and loses everything twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rng, self.losses = random.Random(5), 2
+
+    def read(self, visitors: Sequence[int], partitions: Sequence[int] = ()) -> tuple[list[UserRow], list[int]]:
+        self._trouble()
+        return super().read(visitors, partitions)
+
+    def write(self, rows: Sequence[UserRow], progress: Mapping[int, int]) -> None:
+        self._trouble()
+        super().write(rows, progress)
+        if self.losses and len(self.kept) > 15 and self.rng.random() < 0.3:
+            self.kept, self.progress, self.losses = {}, {}, self.losses - 1
+
+    def _trouble(self) -> None:
+        time.sleep(self.rng.random() / 1000)
+        if self.rng.random() < 0.1:
+            raise StoreUnavailableError("away")
+
+
+def test_a_store_in_trouble_has_all_rows_in_the_end(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nearline.stream.write_behind.PAUSE", 0.001)
+    records, once, rows, stored = events(tenant), Rows(), Troubled(), list[int]()
+    folder = folded(tenant, records, once)
+    folder.begin(0)
+    assert folder.fold(pages(records, 0, N))
+    assert folder.settle()
+    assert folder.done == {0: N}
+
+    folder = PartitionsFolder(tenant, cast(Log, Kept(records)), cast(UserRows, rows), took=lambda n, seconds: stored.append(n))
+    at, begun = folder.begin(0), 1
+    while at < N or not folder.settle():
+        if 0 not in folder.done or not folder.fold(pages(records, at, at := min(N, at + 25))):
+            at, begun = folder.begin(0), begun + 1
+    assert begun == 3
+    assert (folder.done, rows.progress) == ({0: N}, {0: N})
+    assert len(stored) >= N // 25
+    visitors = [visitor_key(f"u{number}", "") for number in range(20)]
+    assert Rows.read(rows, visitors)[0] == once.read(visitors)[0]
+
+
+class Held(Rows):
+    """Rows of a store that answers once it may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = threading.Event()
+
+    def write(self, rows: Sequence[UserRow], progress: Mapping[int, int]) -> None:
+        assert self.gate.wait(60)
+        super().write(rows, progress)
+
+
+def test_what_is_not_stored_is_not_done(tenant: Tenant) -> None:
+    records, rows = events(tenant), Held()
+    folder = folded(tenant, records, rows)
+    folder.begin(0)
+    assert folder.fold(pages(records, 0, 100))
+    assert folder.done == {0: 0}
+    rows.gate.set()
+    assert folder.settle()
+    assert folder.done == rows.progress == {0: 100}
 
 
 def test_pages_have_no_gaps() -> None:

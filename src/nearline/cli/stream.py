@@ -15,6 +15,7 @@ from rich.console import Console
 from nearline.app.tenant import MEMORY, Tenant
 from nearline.cli import flink
 from nearline.cli.options import HERE, AppFile, Config, tenant_of
+from nearline.embedded.memory import keep_freed, settle
 from nearline.schema.errors import NearlineError
 from nearline.serving import logs
 from nearline.stores.log import Grouped
@@ -75,6 +76,8 @@ def _work(tenant: Tenant) -> None:
         signal.signal(number, lambda *_: worker.stop())
     threading.Thread(target=_tell, args=(worker,), daemon=True).start()
     _announce(tenant)
+    keep_freed()
+    settle()
     try:
         worker.run()
     finally:

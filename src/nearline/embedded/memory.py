@@ -1,4 +1,4 @@
-"""Memory of a serving process: nothing is given back between lists, and old objects are not searched for garbage."""
+"""Memory of a process that serves or folds: nothing is given back in between, and old objects are not searched for garbage."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class EventIn(msgspec.Struct, forbid_unknown_fields=True):
     event_value: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
-class Record(msgspec.Struct, array_like=True):
+class Record(msgspec.Struct, array_like=True, gc=False):
     """One entry of a topic, self-contained: replay joins nothing.
 
     The offset is its place in the topic and is not stored twice. `timestamp` and `ingested_at` are ms UTC, `dwell_ms`

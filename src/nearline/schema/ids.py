@@ -11,6 +11,9 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+SESSION = "session:"
+"""Before a session's id, so that it is nobody's."""
+
 
 def _hash(identifier: str) -> int:
     return xxhash.xxh3_64_intdigest(identifier.encode())
@@ -21,9 +24,18 @@ def key(identifier: str) -> int:
     return _hash(identifier) if identifier else 0
 
 
-def keys(identifiers: Iterable[str]) -> NDArray[np.uint64]:
-    """Return the keys of ids, `[n] uint64`."""
-    return np.array([_hash(i) if i else 0 for i in identifiers], dtype=np.uint64)
+def keys(identifiers: Iterable[str], before: str = "") -> NDArray[np.uint64]:
+    """Return the keys of ids, each with what stands `before` it, `[n] uint64`; 0 for the empty ones."""
+    names = [*identifiers]
+    texts = map(before.__add__, names) if before else names
+    hashed = np.fromiter(map(xxhash.xxh3_64_intdigest, map(str.encode, texts)), np.uint64, len(names))
+    return hashed * np.fromiter(map(bool, names), np.bool_, len(names))
+
+
+def visitor_keys(user_ids: Iterable[str], session_ids: Iterable[str]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """Return the keys of who acts, and of the sessions alone, each `[n] uint64`."""
+    users, sessions = keys(user_ids), keys(session_ids, SESSION)
+    return np.where(users == 0, sessions, users), sessions
 
 
 def key32(name: str) -> int:
@@ -33,7 +45,7 @@ def key32(name: str) -> int:
 
 def visitor_key(user_id: str, session_id: str) -> int:
     """Return the key of who acts: the user or, when anonymous, the session."""
-    return _hash(user_id) if user_id else (_hash("session:" + session_id) if session_id else 0)
+    return _hash(user_id) if user_id else (_hash(SESSION + session_id) if session_id else 0)
 
 
 def partition_of(visitor: int, partitions: int) -> int:

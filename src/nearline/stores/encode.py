@@ -6,6 +6,7 @@ Numbers made from records and from the table of the same records are the same by
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import repeat
 from typing import Any
 
 import msgspec
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from nearline.schema.errors import NearlineError
 from nearline.schema.event import DEVICES, EVENT, Events, Record, Role, Topic, empty_events
-from nearline.schema.ids import key, key32, keys, visitor_key
+from nearline.schema.ids import key, key32, keys, visitor_key, visitor_keys
 from nearline.schema.kernel import f8, inline, kernel, record
 from nearline.schema.kinds import OWN, Kinds
 from nearline.schema.query import SURFACE_CODES
@@ -69,14 +70,6 @@ IDENTIFIED_COLUMNS = (*EVENT_COLUMNS, "event_id", "ingested_at")
 ALIASES = {"action_type": "event_type"}
 RECORD_COLUMNS: tuple[str, ...] = Record.__struct_fields__
 DERIVED = {"tenant", "topic", "partition", "offset"} | {name for name in SCHEMA.names if name.endswith("_key")}
-_ROW = np.dtype(
-    [
-        ("ts", "<i8"), ("user", "<u8"), ("item", "<u8"), ("session", "<u8"), ("category", "<u4"), ("brand", "<u4"),
-        ("price", "<f8"), ("value", "<f8"), ("rating", "<f8"), ("dwell", "<f8"), ("kind", "<i8"), ("device", "<i8"),
-        ("shown", "?"), ("surface", "<i8"),
-    ]
-)  # fmt: skip
-"""What is read off a record, in one go; missing numbers are NaN."""
 _DEVICE = {name: code for code, name in enumerate(DEVICES)}
 
 
@@ -108,38 +101,27 @@ def events_from_records(records: Sequence[Record], first_offset: int, kinds: Kin
     out = empty_events(len(records))
     if not records:
         return out
-    known = {"": 0}
-    for name in {name for r in records for name in (r.category, r.brand)}:
-        known[name] = key32(name)
-    code, device, surface = kinds.codes.get, _DEVICE.get, _surface
-    rows = np.array(
-        [
-            (
-                r.timestamp,
-                key(r.user_id) or session,
-                key(r.item_id),
-                session,
-                known[r.category],
-                known[r.brand],
-                r.price,
-                r.value,
-                r.rating,
-                r.dwell_ms,
-                code(r.event_type, 0),
-                device(r.device, 0),
-                r.request_id != "",
-                surface(r.request_id, r.page) if r.request_id else 0,
-            )
-            for r in records
-            if (session := visitor_key("", r.session_id)) >= 0
-        ],
-        _ROW,
-    )
+    column = dict(zip(RECORD_COLUMNS, zip(*map(msgspec.structs.astuple, records), strict=True), strict=True))
     out["offset"] = np.arange(first_offset, first_offset + len(records))
-    for name in ("ts", "user", "item", "session", "category", "brand"):
-        out[name] = rows[name]
+    out["ts"] = column["timestamp"]
+    out["user"], out["session"] = visitor_keys(column["user_id"], column["session_id"])
+    out["item"] = keys(column["item_id"])
+    out["category"], out["brand"] = _each(column["category"], key32), _each(column["brand"], key32)
+    shown = np.array([*map(bool, column["request_id"])])
+    surface = np.zeros(len(records), np.int64)
+    places = np.flatnonzero(shown)
+    surface[places] = [_surface(records[place].request_id, records[place].page) for place in places.tolist()]
     _numbers(
-        out, kinds, **{name: rows[name] for name in ("kind", "device", "shown", "surface", "price", "value", "rating", "dwell")}
+        out,
+        kinds,
+        kind=np.array([*map(kinds.codes.get, column["event_type"], repeat(0))]),
+        device=np.array([*map(_DEVICE.get, column["device"], repeat(0))]),
+        shown=shown,
+        surface=surface,
+        price=np.array(column["price"], np.float64),
+        value=np.array(column["value"], np.float64),
+        rating=np.array(column["rating"], np.float64),
+        dwell=np.array(column["dwell_ms"], np.float64),
     )
     searches = np.flatnonzero(out["role"] == Role.SEARCH)
     _search(out, searches, [records[place].context for place in searches.tolist()])
@@ -265,6 +247,12 @@ def key_columns(table: Mapping[str, pa.ChunkedArray]) -> dict[str, NDArray[Any]]
         "category_key": mapped(table["category"], key32, np.uint32),
         "brand_key": mapped(table["brand"], key32, np.uint32),
     }
+
+
+def _each(names: Sequence[str], function: Callable[[str], int]) -> NDArray[np.uint64]:
+    """Return `function` of each string, called once per distinct one, `[n] uint64`."""
+    answers = {name: function(name) for name in set(names)}
+    return np.fromiter(map(answers.__getitem__, names), np.uint64, len(names))
 
 
 def mapped(column: pa.ChunkedArray, function: Callable[[str], int], dtype: Any) -> NDArray[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
@@ -18,7 +19,7 @@ _Time = Annotated[int, Meta(ge=0, le=253_402_300_799_999)]
 _Count = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
 
 
-class _Message(msgspec.Struct, omit_defaults=True):
+class _Message(msgspec.Struct, omit_defaults=True, gc=False):
     """The fields of `Record`, by name."""
 
     event_id: str
@@ -50,6 +51,19 @@ _tuple = msgspec.structs.astuple
 def encode_message(record: Record) -> bytes:
     """Return a record as JSON; fields with their defaults are left out."""
     return _encode(_Message(*_tuple(record)))
+
+
+def decode_messages(messages: Sequence[bytes | None], times: Sequence[int]) -> list[Record]:
+    """Return messages as records, each as `decode_message` returns it.
+
+    Args:
+        messages: JSON, `[n]`.
+        times: when they came, ms UTC, `[n]`.
+    """
+    try:
+        return [Record(*_tuple(_decode(message))) for message in messages]  # type: ignore[arg-type]
+    except (msgspec.MsgspecError, TypeError):
+        return [*map(decode_message, messages, times)]
 
 
 def decode_message(message: bytes | None, at: int) -> Record:

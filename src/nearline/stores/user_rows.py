@@ -15,7 +15,7 @@ from nearline.stores import users
 from nearline.stores.open_log import scheme_of, shown
 
 
-class UserRow(Struct, frozen=True):
+class UserRow(Struct, frozen=True, gc=False):
     """What is kept of a visitor: bytes that begin with the presence head, which begins with the last event's offset.
 
     Attributes:

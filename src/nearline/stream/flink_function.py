@@ -48,13 +48,13 @@ class FoldEvents(ScalarFunction):  # type: ignore[misc]
     def eval(self, partitions: Any, offsets: Any, times: Any, messages: Any) -> Any:
         """Fold messages and return their offsets, once they are in the rows; all are pandas' series, `[n]`."""
         from nearline.stores.log import pages_of
-        from nearline.stores.messages import decode_message
+        from nearline.stores.messages import decode_messages
 
         numbers, places = partitions.to_numpy(), offsets.to_numpy()
         came, texts = times.to_numpy("datetime64[ms]").astype(np.int64).tolist(), messages.tolist()
         for number in np.unique(numbers).tolist():
             own = np.flatnonzero(numbers == number)
-            records = [decode_message(texts[place], came[place]) for place in own.tolist()]
+            records = decode_messages([texts[place] for place in own.tolist()], [came[place] for place in own.tolist()])
             for page in pages_of("user_events", number, places[own].tolist(), records):
                 self._folder.follow(page)
         return pd.Series(places)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Mapping
 
 from nearline.app.tenant import Tenant
 from nearline.schema.clock import HOUR
@@ -15,11 +14,9 @@ from nearline.stores.encode import belonging, events_from_records, ids_of
 from nearline.stores.log import Log, Page
 from nearline.stores.user_rows import UserRows
 from nearline.stream.rows import RowsFolder
+from nearline.stream.write_behind import RowsLostError, WriteBehind
 
 logger = logging.getLogger("nearline.stream")
-T = TypeVar("T")
-PAUSE = 0.5
-"""Seconds between two tries of a store that does not answer."""
 READ = 5_000
 """Records that are read at a time to catch up."""
 
@@ -35,7 +32,7 @@ class PartitionsFolder:
         log: a shared one.
         store: where rows go; how far it is counts, whatever others remember.
         ending: when set, a store that does not answer is not waited for any more.
-        took: called after each page with (events, seconds since the newest of them was ingested).
+        took: called after each page is in the store, from another thread, with (events, seconds since the newest was ingested).
     """
 
     def __init__(
@@ -47,33 +44,48 @@ class PartitionsFolder:
         took: Callable[[int, float], None] = _nothing,
     ) -> None:
         self._tenant, self._log, self._took = tenant, log, took
-        self._store, self._rows = store, RowsFolder(tenant.user_state, store)
-        self._ending = ending or threading.Event()
+        self._store = WriteBehind(store, ending or threading.Event(), self._stored)
+        self._rows = RowsFolder(tenant.user_state, self._store)
         self._duplicates: dict[int, Duplicates] = {}
+        self._upto: dict[int, int] = {}
+        self._newest: dict[tuple[int, int], tuple[int, int]] = {}
         self.done: dict[int, int] = {}
-        """How far the partitions are that have begun."""
+        """How far the rows in the store are, of the partitions that have begun."""
         self.folded = self.dropped = self.poison = 0
 
     def begin(self, number: int) -> int:
-        """Begin with a partition from where its rows are in the store, and return that offset."""
-        self.done[number] = offset = self._asked(lambda: self._progress(number))
+        """Begin with a partition from where its rows are in the store, and return that offset.
+
+        Raises:
+            StoreUnavailableError: the store did not answer until it was time to end.
+        """
+        if not self.settle():
+            logger.warning("partitions begin again")
+        self.done[number] = self._upto[number] = offset = self._store.read([], [number])[1][0]
         self._duplicates[number] = self._ids(number, offset)
         logger.info("partition begun", extra={"partition": number, "offset": offset})
         return offset
 
     def leave(self, numbers: list[int]) -> None:
         """Let partitions go; their rows are another's now."""
+        try:
+            self.settle()
+        except StoreUnavailableError as error:
+            logger.warning("rows were not written; who takes over folds them", extra={"error": str(error)})
         for number in numbers:
-            self.done.pop(number, None)
-            self._duplicates.pop(number, None)
+            self._forget(number)
             logger.info("partition handed over", extra={"partition": number})
         self._rows.drop()
 
+    def restart(self) -> None:
+        """Let all partitions go."""
+        self.leave(list(self.done))
+
     def fold(self, page: Page) -> bool:
-        """Fold the next page of a partition that has begun, however long the store takes to answer.
+        """Fold the next page of a partition that has begun, and have its rows written while the next is folded.
 
         Returns:
-            Whether all of it is in the rows; False where the store has lost what was written before: begin again.
+            Whether it was; False where the store has lost what was written before: all partitions begin again.
 
         Raises:
             StoreUnavailableError: the store did not answer until it was time to end.
@@ -85,43 +97,70 @@ class PartitionsFolder:
         self.dropped += len(new) - int(new.sum())
         self.poison += len(own) - int(own.sum())
         events = events[new & own]
-
-        def act() -> bool:
-            if self._progress(number) < self.done[number]:
-                logger.warning("the store lost rows; folding again what they lack", extra={"partition": number})
-                self._rows.drop()
-                return False
+        self._newest[number, page.end] = len(events), page.records[-1].ingested_at
+        try:
             self.folded += self._rows.fold(events, {number: page.end})
-            return True
+        except RowsLostError:
+            self._lost()
+            return False
+        self._upto[number] = page.end
+        return True
 
-        if self._asked(act):
-            self.done[number] = page.end
-            self._took(len(events), max(0.0, (self._tenant.clock.now() - page.records[-1].ingested_at) / 1e3))
-            return True
-        return False
+    def settle(self) -> bool:
+        """Wait until all that was folded is in the store.
+
+        Returns:
+            Whether it is; False where the store has lost what was written before: all partitions begin again.
+
+        Raises:
+            StoreUnavailableError: the store did not answer until it was time to end.
+        """
+        try:
+            self._store.settle()
+        except RowsLostError:
+            self._lost()
+            return False
+        return True
 
     def follow(self, page: Page) -> None:
-        """Fold a page that comes from wherever an engine that keeps its own places goes on.
+        """Fold a page that comes from wherever an engine that keeps its own places goes on; all of it is in the store then.
 
         What the rows hold is left out, and what they lack before it is read from the log.
 
         Raises:
             StoreUnavailableError: the log can't be read; the same page may come again.
         """
-        number, begun = page.partition, page.partition in self.done
+        number = page.partition
         while True:
-            if not begun:
+            if number not in self.done:
                 self.begin(number)
-            begun = self._reach(number, page.first)
-            if begun and (kept := page.records[max(0, self.done[number] - page.first) :]):
-                begun = self.fold(Page(page.topic, number, page.end - len(kept), kept))
-            if begun:
+            if not self._reach(number, page.first):
+                continue
+            kept = page.records[max(0, self._upto[number] - page.first) :]
+            if (not kept or self.fold(Page(page.topic, number, page.end - len(kept), kept))) and self.settle():
                 return
+
+    def _stored(self, progress: Mapping[int, int]) -> None:
+        now = self._tenant.clock.now()
+        for number, end in progress.items():
+            events, ingested_at = self._newest.pop((number, end))
+            self.done[number] = end
+            self._took(events, max(0.0, (now - ingested_at) / 1e3))
+
+    def _lost(self) -> None:
+        logger.warning("the store lost rows; folding again what they lack")
+        self._rows.drop()
+        for number in list(self.done):
+            self._forget(number)
+
+    def _forget(self, number: int) -> None:
+        for kept in (self.done, self._upto, self._duplicates):
+            kept.pop(number, None)
 
     def _reach(self, number: int, offset: int) -> bool:
         """Fold from the log what is missing below an offset; return False where the store has lost rows meanwhile."""
         part = self._log.partition(number)
-        while (done := self.done[number]) < offset:
+        while (done := self._upto[number]) < offset:
             first, records = part.read("user_events", done, min(READ, offset - done))
             records = records[: max(0, offset - first)]
             if not records:
@@ -129,23 +168,6 @@ class PartitionsFolder:
             if not self.fold(Page("user_events", number, first, records)):
                 return False
         return True
-
-    def _progress(self, number: int) -> int:
-        return self._store.read([], [number])[1][0]
-
-    def _asked(self, act: Callable[[], T]) -> T:
-        """Return what the store answers, asking until it does.
-
-        Raises:
-            StoreUnavailableError: it did not until it was time to end.
-        """
-        while True:
-            try:
-                return act()
-            except StoreUnavailableError as error:
-                logger.warning("the store does not answer; trying again", extra={"error": str(error)})
-                if self._ending.wait(PAUSE):
-                    raise
 
     def _ids(self, number: int, upto: int) -> Duplicates:
         """Return the ids of the partition's newest events below an offset, as far back as an id counts once."""

@@ -11,7 +11,8 @@ from nearline.app.tenant import Tenant
 from nearline.schema.errors import StoreUnavailableError
 from nearline.stores.log import Grouped, Log
 from nearline.stores.user_rows import UserRows
-from nearline.stream.partitions import PAUSE, PartitionsFolder
+from nearline.stream.partitions import PartitionsFolder
+from nearline.stream.write_behind import PAUSE
 
 logger = logging.getLogger("nearline.stream")
 GROUP = "stream"
@@ -28,7 +29,8 @@ class StreamWorker:
         tenant: whose.
         log: a shared one.
         store: where rows go.
-        took: called after each batch with (events, seconds since the newest of them was ingested).
+        took: called after each batch is in the store, from another thread, with (events, seconds since the newest of them
+            was ingested).
     """
 
     def __init__(
@@ -57,24 +59,35 @@ class StreamWorker:
         assert isinstance(self._log, Grouped)
         folder, done = self.folder, self.folder.done
         self.partitions.clear()
-        done.clear()
+        folder.restart()
         group, told, at = self._log.group(GROUP, self._given, self._taken), dict(done), time.monotonic()
         try:
             while not self._ending.is_set():
                 pages = group.next(LOOK)
-                begun = {number: folder.begin(number) for number in sorted(self.partitions - done.keys())}
+                begun = self._begun()
                 for page in pages:
                     # What was read before its partition began anew comes again.
                     if page.partition in self.partitions and page.partition not in begun and not folder.fold(page):
-                        begun[page.partition] = folder.begin(page.partition)
+                        begun = self._begun()
+                if not pages and not folder.settle():
+                    begun = self._begun()
                 if begun:
                     group.seek(begun)
                 if done != told and time.monotonic() - at > COMMIT:
                     group.commit(done)
                     told, at = dict(done), time.monotonic()
+            folder.settle()
             group.commit(done)
         finally:
             group.close()
+
+    def _begun(self) -> dict[int, int]:
+        """Begin with partitions that are new or begin again; return from where they go on."""
+        folder = self.folder
+        if self.partitions <= folder.done.keys():
+            return {}
+        folder.settle()  # what was lost shows now, and those that lost it begin again too
+        return {number: folder.begin(number) for number in sorted(self.partitions - folder.done.keys())}
 
     def _given(self, numbers: dict[int, int]) -> None:
         """Take partitions over; where they go on, the store says."""

@@ -18,7 +18,7 @@ from nearline.schema.clock import DAY
 from nearline.schema.errors import NearlineError, StoreUnavailableError
 from nearline.schema.event import TOPICS, Record, Topic
 from nearline.stores.log import Ends, Page, Position, pages_of, routed
-from nearline.stores.messages import decode_message, encode_message
+from nearline.stores.messages import decode_messages, encode_message
 from nearline.stores.open_log import LogPlace
 from nearline.stores.open_log import shown as shown_url
 
@@ -41,6 +41,8 @@ UNSETTLED = {
 """Errors of brokers that have not settled yet who answers: after a start, or when a topic is new."""
 LIMIT = 5_000
 """Records that a tail hands over at a time."""
+CATCHING_UP = 20_000
+"""Records that a group hands over at a time: of a backlog, the more the fewer times a visitor's rows are written."""
 
 
 def open_log(place: LogPlace) -> KafkaLog:
@@ -300,7 +302,7 @@ class KafkaLog:
             return max(start, first), []
         start = max(start, first)
         messages = self._broker.read(topic, self._number, start, min(limit, end - start))
-        return start, [_record(message) for message in messages]
+        return start, _records(messages)
 
     def start(self, topic: Topic) -> int:
         """Return the offset of the first record kept, or the end where none is."""
@@ -362,8 +364,8 @@ class KafkaLog:
 class _Pages:
     """What comes to topics, as the broker pushes it."""
 
-    def __init__(self, consumer: Consumer, names: Mapping[Topic, str]) -> None:
-        self._consumer = consumer
+    def __init__(self, consumer: Consumer, names: Mapping[Topic, str], limit: int) -> None:
+        self._consumer, self._limit = consumer, limit
         self._topics = {name: topic for topic, name in names.items()}
 
     def next(self, seconds: float) -> list[Page]:
@@ -371,7 +373,7 @@ class _Pages:
         # Asked for many, `consume` waits for all of them: so first for one, then for what is there.
         came = [message for message in [self._consumer.poll(seconds)] if message is not None]
         if came and came[0].error() is None:
-            came += self._consumer.consume(LIMIT, 0)
+            came += self._consumer.consume(self._limit, 0)
         came = _good(came)
         pages: list[Page] = []
         parts: dict[tuple[str, int], list[Message]] = {}
@@ -379,7 +381,7 @@ class _Pages:
             parts.setdefault((message.topic() or "", message.partition() or 0), []).append(message)
         for (name, number), messages in parts.items():
             offsets = [message.offset() or 0 for message in messages]
-            pages += pages_of(self._topics[name], number, offsets, [_record(message) for message in messages])
+            pages += pages_of(self._topics[name], number, offsets, _records(messages))
         return pages
 
     def close(self) -> None:
@@ -397,7 +399,7 @@ class KafkaTail(_Pages):
     """
 
     def __init__(self, consumer: Consumer, names: Mapping[Topic, str], at: Mapping[Position, int]) -> None:
-        super().__init__(consumer, names)
+        super().__init__(consumer, names, LIMIT)
         consumer.assign([TopicPartition(names[topic], number, offset) for (topic, number), offset in at.items()])
 
 
@@ -417,7 +419,7 @@ class KafkaGroup(_Pages):
         given: Callable[[dict[int, int]], None],
         taken: Callable[[list[int]], None],
     ) -> None:
-        super().__init__(consumer, names)
+        super().__init__(consumer, names, CATCHING_UP)
         (self._name,) = names.values()
         self._given, self._taken = given, taken
         consumer.subscribe([self._name], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked)
@@ -466,5 +468,5 @@ def _good(messages: Sequence[Message]) -> list[Message]:
     return good
 
 
-def _record(message: Message) -> Record:
-    return decode_message(message.value(), message.timestamp()[1])
+def _records(messages: Sequence[Message]) -> list[Record]:
+    return decode_messages([message.value() for message in messages], [message.timestamp()[1] for message in messages])

@@ -33,11 +33,15 @@ end
 """
 
 PROGRESS = """
-if tonumber(redis.call('GET', KEYS[1]) or '0') < tonumber(ARGV[2]) then return 0 end
-redis.call('SET', KEYS[1], ARGV[1])
+local there = tonumber(redis.call('GET', KEYS[1]) or '0')
+if there < tonumber(ARGV[2]) then return 0 end
+if there < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], ARGV[1]) end
 return 1
 """
-"""Moves progress on, unless it has gone back since it was last seen: what was written before is lost, and that must show."""
+"""Moves progress on, unless it has gone back since it was last seen: what was written before is lost, and that must show.
+
+A worker that hung and comes back does not set it back either.
+"""
 
 
 def open_rows(place: RowsPlace) -> RedisRows:
