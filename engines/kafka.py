@@ -10,7 +10,8 @@ from pathlib import Path
 from engines.process import ServerProcess, free_ports, home, listens
 
 VERSION = "4.4.0"
-JAVA = ("-Xmx512m", "-XX:+UseSerialGC")
+JAVA = ("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+"""Its optimizing compiler takes more from a broker that lives for minutes, on few cores, than it gives."""
 PROPERTIES = """
 process.roles=broker,controller
 node.id=1
