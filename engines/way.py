@@ -12,8 +12,8 @@ from rich.table import Table
 from nearline.app.tenant import Tenant
 from nearline.cli.walk import Walk
 from nearline.schema.ids import partition_of, visitor_key
+from nearline.stores.adapters import shown
 from nearline.stores.log import Log
-from nearline.stores.open_log import shown
 from nearline.stores.user_rows import UserRows
 
 PATIENCE = 10.0

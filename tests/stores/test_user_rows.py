@@ -128,7 +128,7 @@ def test_a_store_that_does_not_answer_says_so_in_time(request: pytest.FixtureReq
 
 
 def test_no_such_store_is_refused() -> None:
-    with pytest.raises(NearlineError, match=r"storage\.state .* use memory: or one of"):
+    with pytest.raises(NearlineError, match=r"storage\.state .* use one of memory:,"):
         open_user_rows(place("pigeon://loft"))
 
 

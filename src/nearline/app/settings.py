@@ -18,8 +18,8 @@ from nearline.app.settings_keys import SettingKey, setting_keys
 from nearline.app.settings_text import settings_table, settings_toml
 from nearline.schema.errors import NearlineError
 from nearline.schema.query import SURFACES
-from nearline.stores.open_log import log_schemes, scheme_of, shown
-from nearline.stores.user_rows import row_schemes
+from nearline.stores import logs, users
+from nearline.stores.adapters import check_scheme, scheme_of, shown
 
 __all__ = ["Settings", "load_settings", "parse_duration", "settings_table", "settings_toml"]
 
@@ -157,11 +157,9 @@ def _check(settings: Settings, given: _Given) -> None:
         if url != scheme:
             here = f'write "{scheme}", the only store of the {key} in this version'
             refuse(f"storage.{key}", url, f"{here}; its place is the folder storage.path")
-    if scheme_of(settings.storage.log) not in log_schemes():
-        refuse("storage.log", shown(settings.storage.log), f"use one of {', '.join(name + ':' for name in log_schemes())}")
+    check_scheme(logs, given.name("storage.log"), settings.storage.log)
     if (own := settings.storage.state) != "memory:":
-        if scheme_of(own) not in row_schemes():
-            refuse("storage.state", shown(own), f"use memory: or one of {', '.join(name + ':' for name in row_schemes())}")
+        check_scheme(users, given.name("storage.state"), own, "memory:")
         if scheme_of(settings.storage.log) == "sqlite":
             refuse(
                 "storage.state",

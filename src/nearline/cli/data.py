@@ -24,7 +24,7 @@ from nearline.cli.options import HERE, AppFile, Config, tenant_of
 from nearline.embedded.backup import backup as run_backup
 from nearline.embedded.maintenance import maintain as run_maintenance
 from nearline.schema.errors import NearlineError
-from nearline.stores.open_log import shown
+from nearline.stores.adapters import shown
 from nearline.stream.local import LocalStream
 
 console = Console(stderr=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 from nearline.app.tenant import Tenant
 from nearline.cli.options import arguments_of
 from nearline.schema.errors import NearlineError
-from nearline.stores.open_log import scheme_of
+from nearline.stores.adapters import scheme_of
 
 CONNECTOR = "flink-sql-connector-kafka"
 ARTIFACT = f"org.apache.flink:{CONNECTOR}:5.0.0-2.2"

@@ -22,7 +22,7 @@ from nearline.embedded.demo import SETTINGS, SHOP, SHOP_APP, Demo, app_for, load
 from nearline.embedded.server import listen
 from nearline.schema.errors import NearlineError
 from nearline.sim.world import ShopWorld
-from nearline.stores.open_log import scheme_of, shown
+from nearline.stores.adapters import scheme_of, shown
 
 console = Console(stderr=True, highlight=False)
 PORT = "NEARLINE_SERVER_PORT"

@@ -18,8 +18,8 @@ from nearline.cli.options import HERE, AppFile, Config, tenant_of
 from nearline.embedded.memory import keep_freed, settle
 from nearline.schema.errors import NearlineError
 from nearline.serving import logs
+from nearline.stores.adapters import shown
 from nearline.stores.log import Grouped
-from nearline.stores.open_log import shown
 from nearline.stream.worker import StreamWorker
 
 console = Console(stderr=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from nearline.app.tenant import Tenant
 from nearline.schema.errors import NearlineError
+from nearline.stores.adapters import scheme_of, shown
 from nearline.stores.logs.sqlite import SqliteLog
-from nearline.stores.open_log import scheme_of, shown
 
 
 def backup(tenant: Tenant, to: Path) -> int:

@@ -9,9 +9,9 @@ import pyarrow.compute as pc
 
 from nearline.app.tenant import Tenant
 from nearline.schema.event import ERASE, TOPICS
+from nearline.stores.adapters import scheme_of
 from nearline.stores.archive import archive, trim_archived
 from nearline.stores.lake import Lake
-from nearline.stores.open_log import scheme_of
 from nearline.stream.local import LocalStream, expiry
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from nearline.app.tenant import Tenant
 from nearline.schema.errors import NearlineError
-from nearline.stores.open_log import scheme_of
+from nearline.stores.adapters import scheme_of
 from nearline.stream.local import LocalStream
 
 

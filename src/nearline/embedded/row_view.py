@@ -12,7 +12,7 @@ from nearline.embedded.restored import restored
 from nearline.features.presence import PRESENCE
 from nearline.schema.components import Tier
 from nearline.schema.ids import partition_of, visitor_key
-from nearline.stores.open_log import shown
+from nearline.stores.adapters import shown
 from nearline.stores.packing import TIERS
 from nearline.stores.state import MemoryState
 from nearline.stores.user_rows import NamedRows, UserRow

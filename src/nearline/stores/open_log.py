@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import pkgutil
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 
-from nearline.schema.errors import NearlineError
 from nearline.stores import logs
+from nearline.stores.adapters import adapter
 from nearline.stores.log import Log
 
 
@@ -35,22 +33,6 @@ class LogPlace:
     keep_days: int = 7
 
 
-def log_schemes() -> list[str]:
-    """Return the schemes that there are adapters for."""
-    return sorted(module.name for module in pkgutil.iter_modules(logs.__path__))
-
-
-def scheme_of(url: str) -> str:
-    """Return the scheme of a URL, without what may be behind a plus sign."""
-    return url.partition(":")[0].partition("+")[0].lower()
-
-
-def shown(url: str) -> str:
-    """Return a URL as it may be printed: without names, passwords and parameters."""
-    scheme, separator, rest = url.partition("://")
-    return f"{scheme}{separator}{rest.rpartition('@')[2].partition('?')[0]}"
-
-
 def open_log(place: LogPlace) -> Log:
     """Open a log.
 
@@ -58,13 +40,5 @@ def open_log(place: LogPlace) -> Log:
         NearlineError: no such adapter, its client is not installed, or it refuses.
         StoreUnavailableError: it can't be reached.
     """
-    scheme = scheme_of(place.url)
-    if scheme not in log_schemes():
-        raise NearlineError("storage.log", shown(place.url), f"use one of {', '.join(name + ':' for name in log_schemes())}")
-    try:
-        module = import_module(f"{logs.__name__}.{scheme}")
-    except ImportError as error:
-        remedy = f'its client is not installed ({error.name}): pip install "nearline[{scheme}]"'
-        raise NearlineError("storage.log", shown(place.url), remedy) from error
-    opened: Log = module.open_log(place)
+    opened: Log = adapter(logs, "storage.log", place.url).open_log(place)
     return opened

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import pkgutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
 
-from nearline.schema.errors import NearlineError
 from nearline.stores import users
-from nearline.stores.open_log import scheme_of, shown
+from nearline.stores.adapters import adapter
 
 
 class UserRow(Struct, frozen=True, gc=False):
@@ -87,26 +84,11 @@ class RowsPlace:
     timeout: float
 
 
-def row_schemes() -> list[str]:
-    """Return the schemes that there are adapters for."""
-    return sorted(module.name for module in pkgutil.iter_modules(users.__path__))
-
-
 def open_user_rows(place: RowsPlace) -> UserRows:
     """Open a store of user rows; it connects when it is first asked.
 
     Raises:
         NearlineError: no such adapter, or its client is not installed.
     """
-    scheme = scheme_of(place.url)
-    if scheme not in row_schemes():
-        raise NearlineError(
-            "storage.state", shown(place.url), f"use memory: or one of {', '.join(f'{n}:' for n in row_schemes())}"
-        )
-    try:
-        module = import_module(f"{users.__name__}.{scheme}")
-    except ImportError as error:
-        remedy = f'its client is not installed ({error.name}): pip install "nearline[{scheme}]"'
-        raise NearlineError("storage.state", shown(place.url), remedy) from error
-    opened: UserRows = module.open_rows(place)
+    opened: UserRows = adapter(users, "storage.state", place.url, "memory:").open_rows(place)
     return opened

@@ -21,7 +21,7 @@ from pyflink.table.udf import udf
 
 from nearline.app.tenant import Tenant
 from nearline.schema.errors import NearlineError
-from nearline.stores.logs.kafka import configured
+from nearline.stores.kafka.topics import configured
 from nearline.stores.open_log import LogPlace
 from nearline.stream.flink_function import FoldEvents
 from nearline.stream.worker import GROUP

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from nearline.stores.adapters import scheme_of
 from nearline.stores.finding import Finding
-from nearline.stores.open_log import scheme_of
 
 if TYPE_CHECKING:
     from nearline.embedded.doctor import System

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from nearline.app.tenant import IMPORTING
 from nearline.schema.clock import DAY, HOUR, MINUTE
+from nearline.stores.adapters import scheme_of, shown
 from nearline.stores.diagnoses import diagnose
 from nearline.stores.finding import Finding
-from nearline.stores.open_log import scheme_of, shown
 
 if TYPE_CHECKING:
     from nearline.embedded.doctor import System

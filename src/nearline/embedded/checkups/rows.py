@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from nearline.schema.errors import NearlineError, StoreUnavailableError
+from nearline.stores.adapters import shown
 from nearline.stores.diagnoses import diagnose
 from nearline.stores.finding import Finding
-from nearline.stores.open_log import shown
 
 if TYPE_CHECKING:
     from nearline.embedded.doctor import System

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
 
+from nearline.stores.adapters import scheme_of
 from nearline.stores.finding import Finding
-from nearline.stores.open_log import scheme_of
 
 
 def diagnose(place: Any) -> Iterator[Finding]:

@@ -10,9 +10,10 @@ from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.admin._resource import ResourceType
 
 from nearline.schema.clock import DAY
+from nearline.stores.adapters import shown
 from nearline.stores.finding import Finding
-from nearline.stores.logs.kafka import configured
-from nearline.stores.open_log import LogPlace, shown
+from nearline.stores.kafka.topics import configured
+from nearline.stores.open_log import LogPlace
 
 PATIENCE = 5.0
 """Seconds that the brokers may take for an answer."""

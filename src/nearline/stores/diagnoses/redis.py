@@ -9,8 +9,8 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import RedisError
 
+from nearline.stores.adapters import shown
 from nearline.stores.finding import Finding
-from nearline.stores.open_log import shown
 from nearline.stores.user_rows import RowsPlace
 from nearline.stores.users.redis import connected
 

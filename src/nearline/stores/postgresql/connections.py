@@ -15,7 +15,7 @@ import psycopg
 from psycopg import conninfo, errors
 
 from nearline.schema.errors import NearlineError, StoreUnavailableError
-from nearline.stores.open_log import shown
+from nearline.stores.adapters import shown
 
 T = TypeVar("T")
 PATIENCE = 10.0

@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from nearline.schema.errors import StoreUnavailableError
-from nearline.stores.open_log import shown
+from nearline.stores.adapters import shown
 from nearline.stores.user_rows import RowsPlace, UserRow
 
 CHUNK = 250

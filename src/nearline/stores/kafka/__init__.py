@@ -1,0 +1,1 @@
+"""What the adapters for Kafka share: its topics, connections, and readers."""
