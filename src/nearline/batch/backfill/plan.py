@@ -18,9 +18,9 @@ from nearline.batch.backfill.pieces import buckets_of
 from nearline.batch.backfill.splits import Split, cut, erased_from, splits
 from nearline.schema.clock import HOUR
 from nearline.schema.errors import NearlineError
+from nearline.stores.adapters import scheme_of
 from nearline.stores.archive import archive
 from nearline.stores.lake import Lake
-from nearline.stores.open_log import scheme_of
 
 PLAN, DONE = "_plan.json", "_done.json"  # what reads a folder of Parquet leaves such names alone
 EVENTS_PER_BUCKET = 1_000_000
