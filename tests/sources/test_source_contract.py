@@ -45,8 +45,12 @@ ITEMS = [
     for n in range(120)
 ]
 
-SMALL: dict[str, dict[str, Any]] = {"item_item": {"least": 0}}
-"""Arguments of sources that by default want more than this catalogue."""
+AISLES = """
+WITH RECURSIVE item(n) AS (SELECT 0 UNION SELECT n + 1 FROM item WHERE n < 119)
+SELECT 'item-' || a.n, 'item-' || b.n, 1.0 / (1 + b.n) FROM item a, item b WHERE a.n % 7 = b.n % 7 AND a.n <> b.n
+"""
+SMALL: dict[str, dict[str, Any]] = {"item_item": {"least": 0}, "sql": {"url": "sqlite::memory:", "query": AISLES}}
+"""Arguments of sources that by default want more than this catalogue, or a database."""
 
 
 def history(n: int = 4000, users: int = 60, seed: int = 3) -> Events:
@@ -182,6 +186,7 @@ WEIGHTLESS = {
     "next_item": "as covisit, whose tables it reads",
     "sessions": "counts shared items, whatever was done with them",
     "complements": "as covisit, of intents and conversions alone",
+    "sql": "the query says what counts",
     "new_arrivals": "counts nothing",
     "editorial": "counts nothing",
     "text": "compares words; events only say which items are compared with",

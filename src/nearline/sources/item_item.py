@@ -11,7 +11,7 @@ from scipy import sparse
 from nearline.schema.candidates import I32
 from nearline.schema.errors import NearlineError
 from nearline.sources.ease import LARGEST
-from nearline.sources.neighbours import Histories, NeighbourSource
+from nearline.sources.neighbours import Histories, NeighbourSource, table_of
 
 SIMILARITIES = ("cosine", "bm25", "count")
 LONGEST = 500
@@ -64,7 +64,7 @@ class ItemItemSource(NeighbourSource):
         elif self.similarity == "bm25":
             matrix = bm25_weight(matrix.T, 1.2, 0.75).T
         nearest = all_pairs_knn(sparse.csr_matrix(matrix), self.neighbours + 1, show_progress=False, num_threads=2)
-        return _table(sparse.csr_matrix(nearest), self.neighbours)
+        return table_of(sparse.csr_matrix(nearest), self.neighbours)
 
     def _matrix(self, past: Histories) -> sparse.csr_matrix:
         """Return what each visitor's last events say of each item, roots of weights, `[n_users, n_items] float64`."""
@@ -81,23 +81,3 @@ class ItemItemSource(NeighbourSource):
             matrix.data = np.maximum(matrix.data, 0.0)
         matrix.eliminate_zeros()
         return matrix
-
-
-def _table(similar: sparse.csr_matrix, most: int) -> tuple[I32, NDArray[np.float16]]:
-    """Return a sparse matrix's rows without their diagonal as a table; what is missing is the item itself, with weight 0."""
-    n = similar.shape[0]
-    rows = np.repeat(np.arange(n, dtype=np.int32), np.diff(similar.indptr))
-    columns, entries = similar.indices, similar.data.astype(np.float32)
-    order = np.lexsort((columns, -entries, rows))
-    order = order[columns[order] != rows[order]]
-    rows, columns, entries = rows[order], columns[order], entries[order]
-    counts = np.bincount(rows, minlength=n)
-    place = np.arange(len(rows)) - (np.cumsum(counts) - counts)[rows]
-    kept = place < most
-    rows, place = rows[kept], place[kept]
-    neighbours = np.repeat(np.arange(n, dtype=np.int32)[:, None], most, axis=1)
-    weights = np.zeros((n, most), np.float16)
-    # One scale for all, so that counts fit half a float; the order is what matters.
-    largest = max(float(entries.max(initial=0.0)), 1e-12)
-    neighbours[rows, place], weights[rows, place] = columns[kept], entries[kept] / largest
-    return neighbours, weights

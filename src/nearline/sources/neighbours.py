@@ -7,6 +7,7 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from nearline.features.history import HistoryFold
 from nearline.schema.candidates import F32, I32, NOTHING, Retrieved
@@ -79,6 +80,26 @@ def strongest(table: F32, most: int) -> tuple[I32, NDArray[np.float16]]:
         columns[begin : begin + CHUNK] = kept
         entries[begin : begin + CHUNK] = np.take_along_axis(rows, kept, axis=1)
     return columns, entries
+
+
+def table_of(similar: sparse.csr_matrix, most: int) -> tuple[I32, NDArray[np.float16]]:
+    """Return a sparse matrix's rows without their diagonal as a table; what is missing is the item itself, with weight 0."""
+    n = similar.shape[0]
+    rows = np.repeat(np.arange(n, dtype=np.int32), np.diff(similar.indptr))
+    columns, entries = similar.indices, similar.data.astype(np.float32)
+    order = np.lexsort((columns, -entries, rows))
+    order = order[columns[order] != rows[order]]
+    rows, columns, entries = rows[order], columns[order], entries[order]
+    counts = np.bincount(rows, minlength=n)
+    place = np.arange(len(rows)) - (np.cumsum(counts) - counts)[rows]
+    kept = place < most
+    rows, place = rows[kept], place[kept]
+    neighbours = np.repeat(np.arange(n, dtype=np.int32)[:, None], most, axis=1)
+    weights = np.zeros((n, most), np.float16)
+    # One scale for all, so that counts fit half a float; the order is what matters.
+    largest = max(float(entries.max(initial=0.0)), 1e-12)
+    neighbours[rows, place], weights[rows, place] = columns[kept], entries[kept] / largest
+    return neighbours, weights
 
 
 @kernel(i4[::1], f4[::1], i4[::1], i4[:, ::1], f4[:, ::1], i4[::1], i4[::1], i4[::1], f4[::1], i4[::1])
