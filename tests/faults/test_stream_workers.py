@@ -9,13 +9,16 @@ import subprocess
 import time
 import uuid
 from pathlib import Path
+from urllib.request import urlopen
 
 import msgspec
 import numpy as np
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from server_process import Server
 
 from engines.kafka import Kafka
+from engines.process import free_ports
 from engines.valkey import Valkey, ValkeyCluster
 from nearline.features.presence import PRESENCE
 from nearline.schema.event import ERASE, Record
@@ -123,6 +126,13 @@ def test_rows_are_those_of_one_reader_whoever_is_killed(shop: Server) -> None:
         store.close()
 
 
+def scraped(port: int) -> dict[str, float]:
+    """Return what a worker's metrics say."""
+    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        families = text_string_to_metric_families(answer.read().decode())
+        return {sample.name: sample.value for family in families for sample in family.samples}
+
+
 def test_a_worker_that_ends_while_the_store_is_away_leaves_its_events_to_the_next(broker: Kafka, tmp_path: Path) -> None:
     rows = Valkey(tmp_path / "valkey")
     log_url = f"{broker.url}/{uuid.uuid4().hex[:8]}"
@@ -131,21 +141,29 @@ def test_a_worker_that_ends_while_the_store_is_away_leaves_its_events_to_the_nex
     log, store = tenant.log(), tenant.user_rows(5.0)
     try:
         log.append({"user_events": records})
-        worker = shop.command("stream")
+        (port,) = free_ports(1)
+        worker = shop.command("stream", "--metrics", f"127.0.0.1:{port}")
         until = time.monotonic() + 90
         while "the store does not answer" not in shop.output():
             assert time.monotonic() < until, shop.output()[-3000:]
             time.sleep(0.1)
+        assert scraped(port)["nearline_stream_rows_answer"] == 0
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(30) == 0
         rows.start()
-        worker = shop.command("stream")
+        worker = shop.command("stream", "--metrics", f"127.0.0.1:{port}")
         ends = {number: log.partition(number).end("user_events") for number in range(PARTITIONS)}
         until = time.monotonic() + 90
         while store.read([1], list(ends))[1] != list(ends.values()) and time.monotonic() < until:
             time.sleep(0.1)
         wanted = expected(shop, records)
         assert {row.visitor: row for row in store.read(list(wanted))[0]} == wanted
+        found = scraped(port)
+        assert found["nearline_stream_partitions"] == PARTITIONS
+        assert found["nearline_stream_lag_events"] == 0
+        assert found["nearline_stream_rows_answer"] == 1
+        assert found["nearline_stream_events_total"] + found["nearline_stream_duplicates_total"] == len(records)
+        assert found["nearline_stream_duplicates_total"] > 0
     finally:
         worker.kill()
         worker.wait()

@@ -20,6 +20,7 @@ from nearline.schema.errors import NearlineError
 from nearline.serving import logs
 from nearline.stores.adapters import shown
 from nearline.stores.log import Grouped
+from nearline.stream.metrics import serve_metrics
 from nearline.stream.worker import StreamWorker
 
 console = Console(stderr=True)
@@ -48,6 +49,7 @@ def stream(
         Engine.group
     ),
     parallelism: Annotated[int, typer.Option(help="Flink: its workers.", min=1)] = 1,
+    metrics: Annotated[str, typer.Option(help="group: where GET /metrics is answered, such as 127.0.0.1:9464.")] = "",
     environment: Annotated[
         Path | None,
         typer.Option("--flink", envvar="FLINK_ENVIRONMENT", help="Flink: the virtual environment where it is installed."),
@@ -62,10 +64,10 @@ def stream(
     if engine is Engine.flink:
         flink.run(tenant, app, config, parallelism, environment, _announce)
     else:
-        _work(tenant)
+        _work(tenant, metrics)
 
 
-def _work(tenant: Tenant) -> None:
+def _work(tenant: Tenant, metrics: str) -> None:
     log = tenant.log()
     if not isinstance(log, Grouped):
         remedy = "name a log that servers share: kafka: or postgresql:"
@@ -75,6 +77,9 @@ def _work(tenant: Tenant) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: worker.stop())
     threading.Thread(target=_tell, args=(worker,), daemon=True).start()
+    if metrics:
+        host = metrics.rpartition(":")[0]
+        console.print(f"metrics on http://{host}:{serve_metrics(worker.folder, log, metrics)}/metrics")
     _announce(tenant)
     keep_freed()
     settle()

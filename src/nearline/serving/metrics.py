@@ -256,7 +256,7 @@ def reference() -> str:
         "process's own are there too, such as `process_resident_memory_bytes`. Outcomes of events: accepted,",
         "rejected, duplicate, and unknown_item, which are accepted too. Timestamps are Unix time in seconds.",
         "",
-        "This page is generated from `nearline.serving.metrics.METRICS`; a test fails when it is stale.",
+        "This page is generated from `METRICS` in `nearline.serving.metrics` and `nearline.stream.metrics`; a test compares.",
         "",
         "| metric | type | label | what it says |",
         "| --- | --- | --- | --- |",

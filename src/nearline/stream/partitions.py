@@ -52,6 +52,13 @@ class PartitionsFolder:
         self.done: dict[int, int] = {}
         """How far the rows in the store are, of the partitions that have begun."""
         self.folded = self.dropped = self.poison = 0
+        self.behind = 0.0
+        """Seconds from taking the newest stored event to its row."""
+
+    @property
+    def answers(self) -> bool:
+        """Whether the store answered when it was last asked."""
+        return self._store.answers
 
     def begin(self, number: int) -> int:
         """Begin with a partition from where its rows are in the store, and return that offset.
@@ -144,8 +151,8 @@ class PartitionsFolder:
         now = self._tenant.clock.now()
         for number, end in progress.items():
             events, ingested_at = self._newest.pop((number, end))
-            self.done[number] = end
-            self._took(events, max(0.0, (now - ingested_at) / 1e3))
+            self.done[number], self.behind = end, max(0.0, (now - ingested_at) / 1e3)
+            self._took(events, self.behind)
 
     def _lost(self) -> None:
         logger.warning("the store lost rows; folding again what they lack")

@@ -36,6 +36,8 @@ class WriteBehind:
         self._under_way: Future[None] | None = None
         self._visitors: set[int] = set()
         self._written: dict[int, int] = {}
+        self.answers = True
+        """Whether the store answered when it was last asked."""
 
     def read(self, visitors: Sequence[int], partitions: Sequence[int] = ()) -> tuple[list[UserRow], list[int]]:
         """Return rows and progress, however long the store takes.
@@ -87,8 +89,11 @@ class WriteBehind:
     def _asked(self, act: Callable[[], T]) -> T:
         while True:
             try:
-                return act()
+                answer = act()
+                self.answers = True
+                return answer
             except StoreUnavailableError as error:
+                self.answers = False
                 logger.warning("the store does not answer; trying again", extra={"error": str(error)})
                 if self._ending.wait(PAUSE):
                     raise
