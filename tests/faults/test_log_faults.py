@@ -18,6 +18,7 @@ from nearline.app.sections import Server as ServerSettings
 from nearline.app.sections import Settings, Storage
 from nearline.app.tenant import Tenant
 from nearline.embedded.engine import Engine
+from nearline.schema.event import Record
 from nearline.serving.metrics import Metrics
 from nearline.serving.problems import ProblemError
 from nearline.serving.routes_events import EventRoutes
@@ -57,6 +58,14 @@ def stored(server: Server) -> list[str]:
         log.close()
 
 
+def shown(server: Server) -> list[Record]:
+    log = server.tenant().log(read_only=True)
+    try:
+        return log.read("feedback", 0, 10)[1]
+    finally:
+        log.close()
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[list[Server]]:
     servers: list[Server] = []
@@ -82,7 +91,7 @@ def test_a_locked_log_refuses_and_recovers(tmp_path: Path, folder: list[Server])
             status, problem, headers = server.ask(method, url, body)
             assert status == 503, problem
             assert int(headers["retry-after"]) >= 1
-        # Lists go on; their impressions are what is lost, and counted.
+        # Lists go on; their impressions are kept until the log takes them.
         status, served, _ = server.ask("GET", "/v1/recommendations?user_id=u&page_size=5")
         assert (status, len(served["items"])) == (200, 5)
         time.sleep(0.6)
@@ -93,6 +102,10 @@ def test_a_locked_log_refuses_and_recovers(tmp_path: Path, folder: list[Server])
     assert (status, taken["accepted"]) == (202, 15)
     assert offsets(server) == {"state": 20, "log": 20}
     assert stored(server) == [f"e{k}" for k in range(20)]
+    until = time.monotonic() + 20
+    while [r.request_id for r in shown(server)] != [served["request_id"]] and time.monotonic() < until:
+        time.sleep(0.1)
+    assert [r.request_id for r in shown(server)] == [served["request_id"]]
 
 
 FULL = """

@@ -66,10 +66,14 @@ def impression_lessons(
         erased: when (ms UTC) a visitor's data was erased; lists up to then teach nothing.
     """
     lessons: list[Lesson] = []
+    taught: set[tuple[str, str]] = set()
     for record in feedback:
         touch = touched.get(record.request_id)
         if touch is None or not after < record.timestamp <= until:
             continue
+        if (record.request_id, record.context) in taught:
+            continue  # a shared log may hold it twice, where it took it and could not say so
+        taught.add((record.request_id, record.context))
         visitor = visitor_key(record.user_id, record.session_id)
         if erased and record.timestamp <= erased.get(visitor, -1):
             continue

@@ -26,6 +26,10 @@ LINGER = 0.05
 """Seconds that records nobody waits for may wait for company."""
 GROUP = 5_000
 """Records in one commit at most."""
+AGAIN = 1.0
+"""Seconds between two tries of records that nobody waits for."""
+MOST_KEPT = 10_000
+"""Records that nobody waits for and that are kept while the log takes nothing; the oldest beyond them are lost."""
 BROKEN = "the state could not follow the log; the server must start again"
 
 
@@ -71,8 +75,10 @@ class Writer:
         self.pending = 0
         self._arrived: list[Submission] = []
         self._left: list[tuple[Topic, Record]] = []
+        self._kept: list[tuple[Topic, Record]] = []
         self.duplicates = 0
         self.lost = 0
+        """Records that nobody waited for and that were given up."""
         self._thread = threading.Thread(target=self._work, name="nearline-writer", daemon=True)
         self._thread.start()
 
@@ -103,12 +109,27 @@ class Writer:
     def leave(self, topic: Topic, record: Record) -> None:
         """Keep a record that nobody waits for (an impression) and queue it with others within `LINGER`.
 
-        A commit for each would cost as much as its list; a crash may lose those of the last `LINGER` seconds.
+        A commit for each would cost as much as its list; a crash may lose those of the last `LINGER` seconds, and those that
+        a log which takes nothing has not taken yet.
         """
         self.pending += 1
         self._left.append((topic, record))
         if len(self._left) == 1:
             self._loop.call_later(LINGER, self._flush)
+
+    def _keep(self, refused: list[tuple[Topic, Record]]) -> None:
+        """Keep what nobody waits for and the log did not take, as much as there is room for, and try again later."""
+        if refused and not self._kept:
+            self._loop.call_later(AGAIN, self._retry)
+        kept = self._kept + refused
+        self._kept = kept[-MOST_KEPT:]
+        self.lost += len(kept) - len(self._kept)
+
+    def _retry(self) -> None:
+        kept, self._kept = self._kept, []
+        self.pending += len(kept)
+        self._left = kept + self._left
+        self._flush()
 
     def _flush(self) -> None:
         left, self._left = self._left, []
@@ -124,7 +145,7 @@ class Writer:
 
     def close(self) -> None:
         """Write what is queued and end the thread."""
-        self._flush()
+        self._retry()
         self._queue.put(None)
         self._thread.join()
 
@@ -234,10 +255,12 @@ class Writer:
         self, group: list[Submission], ends: dict[Topic, Ends], size: int, events: int, error: Exception | None
     ) -> None:
         self.pending -= size
+        refused: list[tuple[Topic, Record]] = []
         for submission in group:
             future = submission.future
             if future is None:
-                self.lost += len(submission.records) if error is not None else 0
+                if error is not None:
+                    refused += ((submission.topic, record) for record in submission.records)
                 continue
             if future.done():
                 continue
@@ -245,6 +268,10 @@ class Writer:
                 future.set_exception(error)
             else:
                 self._settle(submission.topic, self._own(submission, ends.get(submission.topic, {0: 0})), future)
+        if self.away is not None and self._thread.is_alive():
+            self._keep(refused)
+        else:
+            self.lost += len(refused)
         if events and error is None:
             self._folded(events, time.monotonic() - group[0].submitted)
 

@@ -1,0 +1,51 @@
+"""Lessons from impressions: who was shown what and did what, each list once."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+
+from nearline.app.definition import App
+from nearline.batch.impressions import impression_lessons, touches
+from nearline.schema.event import Record
+from nearline.schema.ids import keys
+from nearline.schema.served import Impression
+
+APP = App(events=["seen", "view", "click", "purchase", "dislike"])
+NOW = 1_790_000_000_000
+SHOWN = msgspec.json.encode(
+    Impression(list("abcd"), [4.0, 3.0, 2.0, 1.0], ["trending"] * 4, NOW, 7, "homepage", "", "trending")
+).decode()
+
+
+def lessons(*acts: tuple[str, str], twice: bool = False) -> list[tuple[list[int], list[list[float]]]]:
+    """Items (by key) and outcomes of the lessons from one list and what became of it."""
+    kinds = APP.kinds()
+    shown = Record("", "impression", "u", "", NOW, NOW, request_id="r1", context=SHOWN)
+    acted = [Record(f"e{n}", kind, "u", item, NOW + n, NOW + n, request_id="r1") for n, (kind, item) in enumerate(acts)]
+    found = impression_lessons([shown, shown] if twice else [shown], touches(acted, kinds, NOW + 100), kinds, 0, NOW + 100)
+    return [(lesson.items.tolist(), lesson.outcomes.tolist()) for lesson in found]
+
+
+def of(*names: str) -> list[int]:
+    found: list[int] = np.asarray(keys(names)).tolist()
+    return found
+
+
+def test_what_is_above_the_deepest_touch_was_passed_over() -> None:
+    click = APP.kinds().outcomes.index(APP.kinds().place("click"))
+    ((items, outcomes),) = lessons(("click", "c"))
+    assert items == of("a", "b", "c")
+    assert [row[click] for row in outcomes] == [0.0, 0.0, 1.0]
+    ((items, _),) = lessons(("seen", "a"), ("seen", "d"), ("click", "c"))
+    assert items == of("a", "c", "d")
+    ((items, outcomes),) = lessons(("dislike", "a"), ("click", "b"))
+    assert (items, [row[click] for row in outcomes]) == (of("a", "b"), [0.0, 1.0])
+
+
+def test_a_list_that_nobody_touched_teaches_nothing() -> None:
+    assert lessons() == lessons(("seen", "a")) == lessons(("click", "elsewhere")) == []
+
+
+def test_an_impression_that_stands_in_the_log_twice_teaches_once() -> None:
+    assert lessons(("click", "b"), twice=True) == lessons(("click", "b"))
