@@ -21,6 +21,7 @@ DEPLOY = Path(__file__).parents[2] / "deploy"
 OTHERS: list[dict[str, Any]] = [
     {},
     {"secret": {"existing": "mine"}, "data": {"existingClaim": "theirs"}, "stream": {"scaleByLag": False}},
+    {"publish": {"enabled": True, "replicas": 3}, "secret": {"publishTo": '["redis://redis:6379/1"]'}},
     {"data": {"storageClass": "nfs"}, "serving": {"most": 40}, "image": "registry.example/nearline:1"},
 ]
 
@@ -50,7 +51,8 @@ def test_manifests_are_valid_and_fit_together(given: dict[str, Any]) -> None:
         kubernetes_validate.validate(document, "1.33", strict=True)
     deployments, claims = named("Deployment", found), named("PersistentVolumeClaim", found)
     maps, secrets = named("ConfigMap", found), named("Secret", found)
-    assert set(deployments) == {"nearline-serving", "nearline-stream"}
+    published = {"nearline-publish"} if "publish" in given else set()
+    assert set(deployments) == {"nearline-serving", "nearline-stream"} | published
     assert set(named("CronJob", found)) == {"nearline-maintain", "nearline-train"}
     for scaled in named("HorizontalPodAutoscaler", found).values():
         assert scaled["spec"]["scaleTargetRef"]["name"] in deployments
@@ -75,12 +77,13 @@ def test_manifests_are_valid_and_fit_together(given: dict[str, Any]) -> None:
 
 
 def test_settings_and_application_are_taken(tmp_path: Path) -> None:
-    found = documents(manifests(values()))
+    found = documents(manifests(values(secret={"publishTo": '["redis://redis:6379/1"]', "results": "redis://redis:6379/1"})))
     maps, (secret,) = named("ConfigMap", found), named("Secret", found).values()
     for name, text in maps["nearline-app"]["data"].items():
         (tmp_path / name).write_text(text)
     settings = load_settings(tmp_path / "nearline.toml", {**maps["nearline-settings"]["data"], **secret["stringData"]})
     assert (settings.server.host, settings.server.jobs, settings.storage.partitions) == ("0.0.0.0", False, 12)
+    assert (settings.publish.to, settings.storage.results) == (("redis://redis:6379/1",), "redis://redis:6379/1")
     assert load_app(tmp_path / "app.py").name == "shop"
     assert load_app(DEPLOY / "app").name == "shop"
 
@@ -105,8 +108,8 @@ def test_compose_is_valid_and_its_settings_are_taken() -> None:
     merged = yaml.safe_load(text)
     compose_spec.PyCompose.from_yaml(yaml.safe_dump(merged)).validate()
     services = merged["services"]
-    assert {"kafka", "redis", "server", "stream", "maintain", "train"} == set(services)
-    for name in ("server", "stream", "maintain", "train"):
+    assert {"kafka", "redis", "server", "stream", "publish", "maintain", "train"} == set(services)
+    for name in ("server", "stream", "publish", "maintain", "train"):
         given = {**services[name]["environment"], "NEARLINE_SERVER_API_KEY": "k", "NEARLINE_SERVER_HOST": "0.0.0.0"}
         settings = load_settings(None, given)
         assert settings.storage.log == "kafka://kafka:9092"

@@ -10,6 +10,7 @@ import pytest
 
 from nearline.app.reference import component_table
 from nearline.app.settings import settings_table
+from nearline.embedded.publishing.metrics import reference as publisher_metrics
 from nearline.serving.metrics import reference as server_metrics
 from nearline.stream.metrics import reference as worker_metrics
 
@@ -17,16 +18,12 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 
 
-def metrics_table() -> str:
-    return server_metrics() + worker_metrics()
-
-
 @pytest.mark.parametrize(
     ("page", "made"),
     [
         ("components.md", component_table),
         ("settings.md", settings_table),
-        ("metrics.md", lambda: server_metrics() + worker_metrics()),
+        ("metrics.md", lambda: server_metrics() + worker_metrics() + publisher_metrics()),
     ],
 )
 def test_reference_pages_are_what_the_code_says(page: str, made: Any) -> None:

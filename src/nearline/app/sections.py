@@ -49,7 +49,7 @@ class Server(Struct, frozen=True):
         Meta(description="Largest request body, bytes; a larger one gets 413.", ge=1_000, le=1_000_000_000),
     ] = 2_000_000
     cors_origins: Annotated[
-        tuple[Annotated[str, Meta(pattern=r"^(\*|https?://[^/\s]+)$")], ...],
+        tuple[Annotated[str, Meta(pattern=r"^(\*|https?://[^/\s]+)$", description='origins, each "*" or "https://host"')], ...],
         Meta(description='Origins whose pages may call, such as "https://shop.example"; none: CORS is off.'),
     ] = ()
     page: Annotated[bool, Meta(description="Whether the page to look at it all is served at /.")] = True
@@ -86,6 +86,13 @@ class Storage(Struct, frozen=True):
     state: Annotated[
         str, Meta(description='Store of users, by URL: "memory:", "postgresql:", "redis:" or "redis+cluster:".')
     ] = "memory:"
+    results: Annotated[
+        str,
+        Meta(
+            description='Store of published lists, "redis:", "redis+cluster:" or "postgresql:"; "": none. What is there serves '
+            "a visitor whose list can't be made in time."
+        ),
+    ] = ""
     lake: Annotated[str, Meta(description='Store of the archived log, by URL; only "file:" so far.')] = "file:"
     durability: Annotated[
         Literal["fsync", "relaxed"],
@@ -233,6 +240,45 @@ class RuleSettings(Struct, frozen=True):
     ] = 0.1
 
 
+class PublishSettings(Struct, frozen=True):
+    """Lists made before they are asked for, by `nearline publish`."""
+
+    to: Annotated[
+        tuple[Annotated[str, Meta(min_length=1, description="URLs")], ...],
+        Meta(
+            description='Who gets them: "redis://...", "redis+cluster://...", "postgresql://...", "kafka://.../topic", '
+            '"https://...", "file:name.jsonl".',
+            extra={"secret": True},
+        ),
+    ] = ()
+    surfaces: Annotated[
+        tuple[Annotated[str, Meta(min_length=1, description="surfaces")], ...],
+        Meta(description="Surfaces that each user gets a list for."),
+    ] = ("homepage",)
+    on: Annotated[
+        tuple[Annotated[str, Meta(min_length=1, description="event types")], ...],
+        Meta(description="Event types after which his lists are made anew; none named: all with a positive weight."),
+    ] = ()
+    wait_ms: Annotated[
+        int,
+        Meta(description="Milliseconds from an event to its lists; what he does meanwhile is in them too.", ge=0, le=3_600_000),
+    ] = 1_000
+    length: Annotated[int, Meta(description="Items in a list.", ge=1, le=100)] = 20
+    budget_seconds: Annotated[
+        float,
+        Meta(description="Seconds for which delivery is tried again; then a list goes to the dead letters.", ge=0, le=86_400),
+    ] = 60
+    keep_hours: Annotated[
+        int,
+        Meta(description="Hours for which Redis and PostgreSQL keep a list that no other replaces.", ge=1, le=24 * 400),
+    ] = 168
+
+    def __repr__(self) -> str:
+        """Return the section without its URLs, which may hold passwords."""
+        shown = {name: getattr(self, name) for name in self.__struct_fields__ if name != "to"}
+        return f"PublishSettings(to=..., {', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+
+
 class EvaluationSettings(Struct, frozen=True):
     """For measuring; never on a server that people use."""
 
@@ -258,4 +304,5 @@ class Settings(Struct, frozen=True):
     impressions: Impressions = Impressions()
     clock: ClockSettings = ClockSettings()
     rules: RuleSettings = RuleSettings()
+    publish: PublishSettings = PublishSettings()
     evaluation: EvaluationSettings = EvaluationSettings()

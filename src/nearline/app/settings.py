@@ -18,7 +18,7 @@ from nearline.app.settings_keys import SettingKey, setting_keys
 from nearline.app.settings_text import settings_table, settings_toml
 from nearline.schema.errors import NearlineError
 from nearline.schema.query import SURFACES
-from nearline.stores import logs, users
+from nearline.stores import logs, results, users
 from nearline.stores.adapters import check_scheme, scheme_of, shown
 
 __all__ = ["Settings", "load_settings", "parse_duration", "settings_table", "settings_toml"]
@@ -166,6 +166,10 @@ def _check(settings: Settings, given: _Given) -> None:
                 shown(own),
                 "rows in a store are moved by nearline stream, which follows a shared log: set storage.log too",
             )
+    if settings.storage.results:
+        check_scheme(results, given.name("storage.results"), settings.storage.results)
+    for url in settings.publish.to:
+        check_scheme(results, given.name("publish.to"), url)
     train, state, budget, keep = settings.train, settings.state, settings.budget, settings.retention
     every = parse_duration(train.every, given.name("train.every"))
     if train.every.strip() and every < 60_000:
@@ -184,9 +188,15 @@ def _check(settings: Settings, given: _Given) -> None:
     if settings.candidates.ranked > settings.candidates.limit:
         most = settings.candidates.limit
         refuse("candidates.ranked", settings.candidates.ranked, f"keep it within candidates.limit ({most})")
-    for surface in settings.candidates.surfaces:
-        if surface not in SURFACES:
-            refuse("candidates.surfaces", surface, f"there is no such surface: {_nearest(surface, SURFACES)}")
+    for path, surfaces in (
+        ("candidates.surfaces", settings.candidates.surfaces),
+        ("publish.surfaces", settings.publish.surfaces),
+    ):
+        for surface in surfaces:
+            if surface not in SURFACES:
+                refuse(path, surface, f"there is no such surface: {_nearest(surface, SURFACES)}")
+    if not settings.publish.surfaces:
+        refuse("publish.surfaces", (), 'name at least one, such as ["homepage"]')
     if not _loopback(settings.server.host) and not settings.server.api_key.strip():
         remedy = f"set a key (NEARLINE_SERVER_API_KEY), since host {settings.server.host} is not loopback"
         refuse("server.api_key", settings.server.api_key, f'{remedy}, or listen on "127.0.0.1"')

@@ -93,8 +93,10 @@ def _words(annotation: Any) -> str:
         return f"a table of names, each with {_words(get_args(inner)[1])}"
     if kind in (int, float):
         return _number("a whole number" if kind is int else "a number", about)
+    if kind is tuple:
+        return f"a list of {_meta(get_args(inner)[0]).description}"
     text = "text that is not empty" if about.min_length else "text"
-    return {bool: "true or false", tuple: 'a list of origins, each "*" or "https://host"', str: text}[kind]
+    return {bool: "true or false", str: text}[kind]
 
 
 def _number(text: str, about: msgspec.Meta) -> str:

@@ -30,6 +30,7 @@ from nearline.stores.releases import ReleaseStore
 from nearline.stores.remote_world import RemoteWorld
 from nearline.stores.snapshots import SnapshotStore
 from nearline.stores.state import MemoryState
+from nearline.stores.subscriber import ResultStore, SubscriberPlace, open_result_store
 from nearline.stores.user_rows import RowsPlace, UserRows, open_user_rows
 from nearline.stores.world import OnlineWorld
 
@@ -145,6 +146,19 @@ class Tenant:
         """Return where visitors' rows are, where they are in a store; see `user_rows`."""
         url, state = self.settings.storage.state, self.settings.state
         return RowsPlace(url, self.name, state.hot_ttl_hours * HOUR, state.history_ttl_days * DAY, timeout)
+
+    def result_store(self, timeout: float) -> ResultStore | None:
+        """Return the store of published lists, `None` where none is named.
+
+        Args:
+            timeout: seconds that one answer may take.
+        """
+        url = self.settings.storage.results
+        return open_result_store(self.subscriber_place(url, timeout)) if url else None
+
+    def subscriber_place(self, url: str, timeout: float) -> SubscriberPlace:
+        """Return where results of this tenant go, by a subscriber's URL."""
+        return SubscriberPlace(url, self.folder, self.name, self.settings.publish.keep_hours * HOUR, timeout)
 
     def user_state(self) -> MemoryState:
         """Return an empty state of the folds of users alone, for who moves the rows of a store."""

@@ -31,6 +31,7 @@ from nearline.serving.metrics import Metrics
 from nearline.serving.onboarding import Onboarding, onboarding
 from nearline.serving.pages import Pages
 from nearline.serving.preview import RulePreview, compared
+from nearline.serving.published import PublishedLists
 from nearline.serving.recommender import Recommender
 from nearline.serving.replies import Releases
 from nearline.serving.similar import Similar, similar_items
@@ -87,6 +88,9 @@ class Engine:
         self._follower: Follower | None = None
         self.impressions_lost = 0
         self._covered: set[str] = set()
+        patience = budget.total_ms / 2000
+        store = tenant.result_store(patience)
+        self._published = PublishedLists(store, self.world, patience) if store is not None else None
         self.jobs: dict[str, float] = {}
         self._later = asyncio.Lock()
         self.failure: Exception | None = None
@@ -142,6 +146,8 @@ class Engine:
         self._log.close()
         if isinstance(self.world, RemoteWorld):
             self.world.release()
+        if self._published is not None:
+            self._published.release()
 
     def _gave_up(self, error: Exception) -> None:
         """Serve nothing more: what is in the log is not what lists would be made from."""
@@ -268,6 +274,8 @@ class Engine:
         ends = await self._writer.submit("user_events", [Record("", ERASE, user_id, "", now, now)])
         offset = ends[partition_of(key(user_id), self._log.partitions)]
         self.recommender.fallback.forget(key(user_id), offset)
+        if self._published is not None:
+            self._published.forget(user_id, offset, self.tenant.name, self.clock)
         return offset - 1
 
     async def recommend(self, query: Query, after: str = "") -> Served:
@@ -283,7 +291,7 @@ class Engine:
         await self._prepare(query)
         recommender = self.recommender
         pipeline = recommender.pipeline
-        run = await self._worker.submit(recommender.start(query), pipeline)
+        run = await self._made(query, recommender, pipeline)
         served, impression = recommender.finish(run, pipeline)
         self._leave([] if impression is None else [impression])
         self._pages[served.request_id] = (*shown, *(item.item_id for item in served.items))
@@ -304,7 +312,7 @@ class Engine:
             recommender = self.recommender
             pipeline = recommender.pipeline
             query = msgspec.structs.replace(query, now=self.clock.now())
-            run = await self._worker.submit(recommender.start(query), pipeline)
+            run = await self._made(query, recommender, pipeline)
             served, impression = recommender.finish(run, pipeline)
             self._leave([] if impression is None else [impression])
             self._count(run, served.served_from, served.items)
@@ -316,11 +324,19 @@ class Engine:
         await self._prepare(query)
         recommender = self.recommender
         pipeline = recommender.pipeline
-        run = await self._worker.submit(recommender.start(query), pipeline)
+        run = await self._made(query, recommender, pipeline)
         served, impressions = Pages(recommender).finish(run, pipeline)
         self._leave(impressions)
         self._count(run, served.served_from, [item for row in served.rows for item in row.items])
         return served
+
+    async def _made(self, query: Query, recommender: Recommender, pipeline: Pipeline) -> Run:
+        """Return a finished run; where nothing was made in time, with what was published for its visitor before."""
+        run = await self._worker.submit(recommender.start(query), pipeline)
+        nothing = run.ranked is None or not len(run.ranked.scores)
+        if nothing and self._published is not None and not recommender.fallback.knows(query.visitor):
+            run.published = await self._published.of(query)
+        return run
 
     def _leave(self, impressions: Sequence[Record]) -> None:
         """Have impressions written, where the log keeps up."""
@@ -428,6 +444,7 @@ class Engine:
             "nearline_log_answers": float(self._writer.away is None and (follower is None or follower.answers)),
             "nearline_rows_answer": float(rows is None or rows.answers),
             "nearline_rows_failures_total": float(rows.failures if rows else 0),
+            "nearline_results_answer": float(self._published is None or self._published.answers),
             "nearline_poison_messages_total": float(self.stream.poison),
             "nearline_queue_events": float(self._writer.pending),
             "nearline_log_lag_events": float(lag),

@@ -50,6 +50,7 @@ class Run:
         refresh: candidates whose item columns are read anew; `None` for none.
         whole: places of all candidates, best first, and their matrix in their own order where one is kept.
         slack: candidates that filters may drop; sources are asked for so many more, up to twice their quota.
+        published: what was published for the visitor before, read where nothing was made in time.
         shelves: the rows of the page that was asked for.
         missing: names of components that failed or were late.
         times: seconds by stage.
@@ -80,6 +81,7 @@ class Run:
     whole: tuple[I32, F32 | None] | None = None
     ranked: Ranked | None = None
     served_from: str = ""
+    published: Retrieved | None = None
     shelves: list[Shelf] | None = None
     missing: list[str] = field(default_factory=list)
     times: dict[str, float] = field(default_factory=dict)

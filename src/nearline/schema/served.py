@@ -18,6 +18,7 @@ SERVED_FROM = {
     "light_ranker": "the ranker was late or failed; the light ranker of the same release ordered the candidates",
     "retrieval": "no ranker in time, or no release yet; candidates in order of retrieval",
     "last_list": "retrieval was late; the list made last for this user",
+    "published": "the list that was published for this user before (`[storage] results`)",
     "trending_category": "nothing made for this user in time; what trends in his category",
     "trending": "what trends",
     "available": "nothing trends; available items",

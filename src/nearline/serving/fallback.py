@@ -1,4 +1,4 @@
-"""The last rungs of the ladder: the list made last for the visitor, what trends in his category, what trends."""
+"""The last rungs of the ladder: the list made last for the visitor, the one published, what trends in his category, at all."""
 
 from __future__ import annotations
 
@@ -53,11 +53,18 @@ class Fallback:
         if len(self._erased) > self._keep:
             self._erased.popitem(last=False)
 
-    def ranked(self, query: Query, user: UserState, missing: Collection[str] = ()) -> tuple[Ranked, str]:
+    def knows(self, visitor: int) -> bool:
+        """Return whether a list of the visitor's is remembered."""
+        return visitor in self._last
+
+    def ranked(
+        self, query: Query, user: UserState, missing: Collection[str] = (), published: Retrieved | None = None
+    ) -> tuple[Ranked, str]:
         """Return a list and where it was served from; empty only where no item is available.
 
         Args:
             missing: steps that failed for this request; such a filter is not asked again.
+            published: for this visitor and surface, where something is.
         """
         filters = [rule for rule in self._filters if f"filter:{rule.name}" not in missing]
         last = self._last.get(query.visitor, NOTHING)
@@ -66,6 +73,11 @@ class Fallback:
         enough = query.page_size if query.filters else 1
         if len(found.scores) >= enough:
             return found, "last_list"
+        # Who has no state is a stranger, or was erased: what was published before is not his any more.
+        if published is not None and len(published.items) and user.offset >= 0:
+            found = self._fine(query, user, published, filters)
+            if len(found.scores) >= enough:
+                return found, "published"
         try:
             trending = self._trending.fetch(query, user, max(200, 5 * query.page_size))
         except Exception:

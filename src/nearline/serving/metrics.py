@@ -81,6 +81,9 @@ METRICS: tuple[Described, ...] = (
     Described("nearline_log_answers", "gauge", "1: the log took, or told, what it was last asked; 0: not.", asked=True),
     Described("nearline_rows_answer", "gauge", "1: the store of visitors' rows answered last; always 1 in memory.", asked=True),
     Described("nearline_rows_failures_total", "counter", "Reads of visitors' rows that were not answered.", asked=True),
+    Described(
+        "nearline_results_answer", "gauge", "1: the store of published lists answered last, or none is named.", asked=True
+    ),
     Described("nearline_poison_messages_total", "counter", "Messages of a shared log passed over.", asked=True),
     Described("nearline_archive_lag_events", "gauge", "Stored events not in the lake yet.", asked=True),
     Described("nearline_catalog_items", "gauge", "Registered items.", asked=True),
@@ -256,7 +259,8 @@ def reference() -> str:
         "process's own are there too, such as `process_resident_memory_bytes`. Outcomes of events: accepted,",
         "rejected, duplicate, and unknown_item, which are accepted too. Timestamps are Unix time in seconds.",
         "",
-        "This page is generated from `METRICS` in `nearline.serving.metrics` and `nearline.stream.metrics`; a test compares.",
+        "This page is generated from `METRICS` in `nearline.serving.metrics`, `nearline.stream.metrics` and",
+        "`nearline.embedded.publishing.metrics`; a test compares.",
         "",
         "| metric | type | label | what it says |",
         "| --- | --- | --- | --- |",

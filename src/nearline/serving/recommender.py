@@ -52,7 +52,8 @@ class Recommender:
         user = run.user or self.world.hydrate(query.visitor, query.now)
         fell_back = ranked is None or len(ranked.scores) == 0
         if ranked is None or fell_back:
-            ranked, served_from = self.fallback.ranked(query, user, pipeline.breakers.shut().union(run.missing))
+            gone = pipeline.breakers.shut().union(run.missing)
+            ranked, served_from = self.fallback.ranked(query, user, gone, run.published)
         elif query.limits:
             self.fallback.remember(query.visitor, ranked, query.page_size, run.offset)
         n = min(query.page_size, len(ranked.scores))

@@ -1,0 +1,1 @@
+"""Lists made before they are asked for: `nearline publish`."""
