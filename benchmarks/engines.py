@@ -221,7 +221,7 @@ def fresh(folder: Path, broker: Kafka, store: Valkey, seconds: float, rate: floa
     """Measure from an event's sending to its visitor's row, and to a list that has seen it, beside `rate` events/s."""
     shop = Deployment(folder, broker, store)
     shop.start()
-    rows, lists_ = [], []
+    taken, rows, lists_ = [], [], []
     tenant = shop.tenant()
     log = tenant.log(read_only=True)
     partitions, store_ = log.partitions, tenant.user_rows(5.0)
@@ -238,6 +238,7 @@ def fresh(folder: Path, broker: Kafka, store: Valkey, seconds: float, rate: floa
                 began = time.monotonic()
                 _, data = connections[n % 2].ask(post("/v1/events", body))
                 offset = msgspec.json.decode(data[data.find(b"\r\n\r\n") + 4 :])["offset"]
+                taken.append(time.monotonic() - began)
                 while store_.read([visitor], [partition_of(visitor, partitions)])[1][0] < offset:
                     time.sleep(0.001)
                 rows.append(time.monotonic() - began)
@@ -253,6 +254,7 @@ def fresh(folder: Path, broker: Kafka, store: Valkey, seconds: float, rate: floa
     return [
         Row(f"{what}, {rate:,.0f} events/s beside, {len(found)} probes: p50 · p99", text(found), wanted, "", COMMAND)
         for what, found, wanted in (
+            ("event sent → acknowledged", taken, ""),
             ("event sent → its visitor's row in Redis", rows, "< 100 ms"),
             ("event sent → a list that has seen it", lists_, "< 200 ms"),
         )

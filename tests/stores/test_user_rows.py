@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import numpy as np
+import psycopg
 import pytest
 
 from engines.postgresql import Postgresql
 from engines.valkey import Valkey, ValkeyCluster
 from nearline.schema.clock import DAY
 from nearline.schema.errors import NearlineError, StoreUnavailableError
-from nearline.stores.user_rows import RowsPlace, UserRow, UserRows, open_user_rows
+from nearline.stores.user_rows import RowsLostError, RowsPlace, UserRow, UserRows, open_user_rows
 
 T = TypeVar("T")
 
@@ -132,14 +133,49 @@ def test_no_such_store_is_refused() -> None:
         open_user_rows(place("pigeon://loft"))
 
 
-def test_what_a_store_lost_is_not_hidden_by_what_is_written_next(redis_server: Valkey) -> None:
-    store = open_user_rows(place(redis_server.url))
+def test_who_hung_and_comes_back_sets_nothing_back(store: UserRows) -> None:
+    other: UserRows = type(store)(store._place)  # type: ignore[call-arg, attr-defined]
+    other.write([row(1, 3)], {0: 4})
+    store.read([], [0])
+    store.write([row(1, 10)], {0: 11})
+    other.write([row(1, 5), row(2, 6)], {0: 7})
+    assert store.read([1, 2], [0]) == ([row(1, 10), row(2, 6)], [11])
+    other.close()
+
+
+def redis_lost(request: pytest.FixtureRequest, opened: RowsPlace) -> None:
+    request.getfixturevalue("redis_server").say("FLUSHALL")
+
+
+def cluster_lost(request: pytest.FixtureRequest, opened: RowsPlace) -> None:
+    for node in request.getfixturevalue("redis_cluster").nodes:
+        node.say("FLUSHALL")
+
+
+def postgresql_lost(request: pytest.FixtureRequest, opened: RowsPlace) -> None:
+    with psycopg.connect(opened.url) as database:
+        database.execute("DELETE FROM nearline_rows")
+        database.execute("DELETE FROM nearline_progress")
+
+
+LOST = {"redis": redis_lost, "redis-cluster": cluster_lost, "postgresql": postgresql_lost}
+
+
+@pytest.mark.parametrize("name", LOST)
+@pytest.mark.parametrize("n", [1, 600])
+def test_what_a_store_lost_is_not_hidden_by_what_is_written_next(request: pytest.FixtureRequest, name: str, n: int) -> None:
+    opened = ADAPTERS[name](request)
+    store = open_user_rows(opened)
     store.write([row(1, 10)], {2: 11})
     assert store.read([], [2])[1] == [11]
-    redis_server.say("FLUSHALL")
-    with pytest.raises(StoreUnavailableError, match="gone back"):
-        store.write([row(2, 12)], {2: 13})
+    LOST[name](request, opened)
+    with pytest.raises(RowsLostError, match="gone back"):
+        store.write([row(visitor, 12) for visitor in range(2, n + 2)], {2: 13})
     assert store.read([1], [2]) == ([UserRow(1)], [0])
     store.write([row(1, 10)], {2: 11})
     assert store.read([1], [2]) == ([row(1, 10)], [11])
+    # What was written here is not forgotten either, though nobody read it.
+    LOST[name](request, opened)
+    with pytest.raises(RowsLostError, match="gone back"):
+        store.write([], {2: 14})
     store.close()

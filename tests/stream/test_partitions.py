@@ -19,7 +19,7 @@ from nearline.schema.errors import StoreUnavailableError
 from nearline.schema.event import Record
 from nearline.schema.ids import visitor_key
 from nearline.stores.log import Log, Page, pages_of
-from nearline.stores.user_rows import UserRow, UserRows
+from nearline.stores.user_rows import RowsLostError, UserRow, UserRows
 from nearline.stream.partitions import PartitionsFolder
 
 N = 600
@@ -31,12 +31,17 @@ class Rows:
     def __init__(self) -> None:
         self.kept: dict[int, UserRow] = {}
         self.progress: dict[int, int] = {}
+        self.seen: dict[int, int] = {}
 
     def read(self, visitors: Sequence[int], partitions: Sequence[int] = ()) -> tuple[list[UserRow], list[int]]:
+        self.seen |= {number: self.progress.get(number, 0) for number in partitions}
         return [self.kept.get(v, UserRow(v)) for v in visitors], [self.progress.get(n, 0) for n in partitions]
 
     def write(self, rows: Sequence[UserRow], progress: Mapping[int, int]) -> None:
+        if any(self.progress.get(number, 0) < self.seen.get(number, 0) for number in progress):
+            raise RowsLostError
         self.kept |= {row.visitor: row for row in rows}
+        self.seen |= progress
         assert all(end >= self.progress.get(number, 0) for number, end in progress.items()), "progress went back"
         self.progress |= progress
 

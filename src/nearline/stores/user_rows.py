@@ -12,6 +12,10 @@ from nearline.stores import users
 from nearline.stores.adapters import adapter
 
 
+class RowsLostError(Exception):
+    """A store does not have any more what was written before."""
+
+
 class UserRow(Struct, frozen=True, gc=False):
     """What is kept of a visitor: bytes that begin with the presence head, which begins with the last event's offset.
 
@@ -46,8 +50,8 @@ class UserRows(Protocol):
         """Write rows, then up to which offset each partition is in them; all of it is there on return.
 
         Raises:
-            StoreUnavailableError: it does not answer, or has lost what was there when progress was last read here; some rows
-                may be written, and writing them again is harmless.
+            StoreUnavailableError: it does not answer; some rows may be written, and writing them again is harmless.
+            RowsLostError: progress is not where it was when it was last read or written here; as before.
         """
         ...
 

@@ -12,9 +12,9 @@ from nearline.schema.errors import StoreUnavailableError
 from nearline.stores.dedupe import Duplicates
 from nearline.stores.encode import belonging, events_from_records, ids_of
 from nearline.stores.log import Log, Page
-from nearline.stores.user_rows import UserRows
+from nearline.stores.user_rows import RowsLostError, UserRows
 from nearline.stream.rows import RowsFolder
-from nearline.stream.write_behind import RowsLostError, WriteBehind
+from nearline.stream.write_behind import WriteBehind
 
 logger = logging.getLogger("nearline.stream")
 READ = 5_000

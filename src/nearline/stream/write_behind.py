@@ -17,10 +17,6 @@ PAUSE = 0.5
 """Seconds between two tries of a store that does not answer."""
 
 
-class RowsLostError(Exception):
-    """The store does not have any more what was written before."""
-
-
 class WriteBehind:
     """A `UserRows` whose `write` returns while the store is still at it; what is read is what was written all the same.
 
@@ -35,7 +31,6 @@ class WriteBehind:
         self._pool = ThreadPoolExecutor(1, "rows")
         self._under_way: Future[None] | None = None
         self._visitors: set[int] = set()
-        self._written: dict[int, int] = {}
         self.answers = True
         """Whether the store answered when it was last asked."""
 
@@ -48,9 +43,7 @@ class WriteBehind:
         """
         if partitions or not self._visitors.isdisjoint(visitors):
             self.settle()
-        rows, progress = self._asked(lambda: self._store.read(visitors, partitions))
-        self._written |= zip(partitions, progress, strict=True)
-        return rows, progress
+        return self._asked(lambda: self._store.read(visitors, partitions))
 
     def write(self, rows: Sequence[UserRow], progress: Mapping[int, int]) -> None:
         """Have rows, then progress, written, after what is under way.
@@ -79,11 +72,7 @@ class WriteBehind:
         self._store.close()
 
     def _write(self, rows: Sequence[UserRow], progress: Mapping[int, int]) -> None:
-        there = dict(zip(progress, self._store.read([], list(progress))[1], strict=True))
-        if any(there[number] < self._written.get(number, 0) for number in progress):
-            raise RowsLostError
         self._store.write(rows, progress)
-        self._written |= progress
         self._stored(progress)
 
     def _asked(self, act: Callable[[], T]) -> T:

@@ -9,9 +9,10 @@ import psycopg
 from psycopg import errors
 
 from nearline.schema.clock import DAY
+from nearline.stores.adapters import shown
 from nearline.stores.postgresql.connections import Connections
 from nearline.stores.postgresql.tables import make_tables
-from nearline.stores.user_rows import RowsPlace, UserRow
+from nearline.stores.user_rows import RowsLostError, RowsPlace, UserRow
 
 SETTING = "storage.state"
 CLEANING = 600.0
@@ -27,6 +28,7 @@ FROM unnest(%b::int8[], %b::int8[], %b::bytea[], %b::bytea[]) AS new(visitor, lo
 ON CONFLICT (tenant, visitor) DO UPDATE SET log_offset = excluded.log_offset, hot = excluded.hot,
 history = excluded.history, written_at = excluded.written_at WHERE old.log_offset <= excluded.log_offset
 """
+SEEN = "SELECT partition, next FROM nearline_progress WHERE tenant = %s AND partition = ANY(%s)"
 PROGRESS = """
 INSERT INTO nearline_progress AS old VALUES (%s, %s, %s)
 ON CONFLICT (tenant, partition) DO UPDATE SET next = greatest(old.next, excluded.next)
@@ -45,6 +47,7 @@ class PostgresqlRows:
         self._place = place
         self._connections = Connections(place.url, SETTING, place.timeout)
         self._made, self._clean = False, 0.0
+        self._seen: dict[int, int] = {}
 
     def read(self, visitors: Sequence[int], partitions: Sequence[int] = ()) -> tuple[list[UserRow], list[int]]:
         """Return the rows of visitors, and the progress of partitions."""
@@ -57,6 +60,7 @@ class PostgresqlRows:
                 found = []
         rows = {number: (hot, history) for progress, number, _, hot, history in found if not progress}
         done = {number: end for progress, number, end, _, _ in found if progress}
+        self._seen |= {number: int(done.get(number, 0)) for number in partitions}
         empty = b"", b""
         return (
             [UserRow(visitor, *rows.get(key, empty)) for visitor, key in zip(visitors, signed, strict=True)],
@@ -64,7 +68,7 @@ class PostgresqlRows:
         )
 
     def write(self, rows: Sequence[UserRow], progress: Mapping[int, int]) -> None:
-        """Write rows and progress, in one transaction."""
+        """Write rows and progress, in one transaction; a standby that took over may lack what was written last."""
         tenant = self._place.tenant
         if not self._made:
             make_tables(self._connections, tenant, SETTING)
@@ -74,8 +78,12 @@ class PostgresqlRows:
             if rows:
                 values = (tenant, keys, offsets, [row.hot for row in rows], [row.history for row in rows])
                 connection.execute(WRITE, values)
+            there = dict(connection.execute(SEEN, (tenant, list(progress))).fetchall())
+            if lost := [number for number in progress if there.get(number, 0) < self._seen.get(number, 0)]:
+                raise RowsLostError(f"{shown(self._place.url)} has gone back: rows of partitions {lost} are lost")
             for number, offset in progress.items():
                 connection.execute(PROGRESS, (tenant, number, offset))
+        self._seen |= progress
         if time.monotonic() >= self._clean:
             self._clean = time.monotonic() + DAY / 1000
             self._drop_old()

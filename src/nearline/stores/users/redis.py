@@ -14,33 +14,35 @@ from redis.retry import Retry
 
 from nearline.schema.errors import StoreUnavailableError
 from nearline.stores.adapters import shown
-from nearline.stores.user_rows import RowsPlace, UserRow
+from nearline.stores.user_rows import RowsLostError, RowsPlace, UserRow
 
 CHUNK = 250
 """Rows in one call of the script."""
 WRITE = """
-local n = #KEYS / 2
-for i = 1, n do
-  local hot, history = ARGV[2 * i + 1], ARGV[2 * i + 2]
-  local old = redis.call('GETRANGE', KEYS[2 * i - 1], 0, 7)
-  if old == '' then old = redis.call('GETRANGE', KEYS[2 * i], 0, 7) end
+local call, rows, hot_ms, history_ms, at = redis.call, tonumber(ARGV[1]), ARGV[2], ARGV[3], 3
+for i = 1, rows do
+  local hot, history = ARGV[at + 1], ARGV[at + 2]
+  at = at + 2
+  local old = call('GETRANGE', KEYS[2 * i - 1], 0, 7)
+  if old == '' then old = call('GETRANGE', KEYS[2 * i], 0, 7) end
   if old == '' or struct.unpack('<i8', old) <= struct.unpack('<i8', hot) then
-    redis.call('SET', KEYS[2 * i - 1], hot, 'PX', ARGV[1])
-    if history == '' then redis.call('DEL', KEYS[2 * i])
-    else redis.call('SET', KEYS[2 * i], history, 'PX', ARGV[2]) end
+    call('SET', KEYS[2 * i - 1], hot, 'PX', hot_ms)
+    if history == '' then call('DEL', KEYS[2 * i])
+    else call('SET', KEYS[2 * i], history, 'PX', history_ms) end
   end
 end
-"""
-
-PROGRESS = """
-local there = tonumber(redis.call('GET', KEYS[1]) or '0')
-if there < tonumber(ARGV[2]) then return 0 end
-if there < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], ARGV[1]) end
+for i = 2 * rows + 1, #KEYS do
+  local there, reached, seen = tonumber(call('GET', KEYS[i]) or '0'), ARGV[at + 1], tonumber(ARGV[at + 2])
+  at = at + 2
+  if there < seen then return 0 end
+  if there < tonumber(reached) then call('SET', KEYS[i], reached) end
+end
 return 1
 """
-"""Moves progress on, unless it has gone back since it was last seen: what was written before is lost, and that must show.
+"""Writes rows that are not older than what is there, then moves progress on.
 
-A worker that hung and comes back does not set it back either.
+Progress that has gone back since it was last seen means that what was written before is lost, and that must show. A worker
+that hung and comes back does not set it back either.
 """
 
 
@@ -106,26 +108,33 @@ class RedisRows:
         return list(pipeline.execute())
 
     def write(self, rows: Sequence[UserRow], progress: Mapping[int, int]) -> None:
-        """Write rows, then progress."""
-        chunk, times = 1 if self._cluster else CHUNK, (self._place.hot_ms, self._place.history_ms)
+        """Write rows, then progress: one round trip for what is small, where there is one server."""
+        whole = [] if self._cluster else rows[(max(0, len(rows) - 1) // CHUNK) * CHUNK :]
+        before = rows[: len(rows) - len(whole)]
+        chunk = 1 if self._cluster else CHUNK
         try:
-            pipeline = self._redis().pipeline(transaction=False)
-            for begin in range(0, len(rows), chunk):
-                some = rows[begin : begin + chunk]
-                names = [name for row in some for name in self.names(row.visitor)]
-                values = [value for row in some for value in (row.hot, row.history)]
-                pipeline.execute_command("EVAL", WRITE, len(names), *names, *times, *values)
-            if rows:
-                pipeline.execute()
-            for number, offset in progress.items():
-                seen = self._seen.get(number, 0)
+            if before:
                 pipeline = self._redis().pipeline(transaction=False)
-                pipeline.execute_command("EVAL", PROGRESS, 1, f"{self._place.tenant}:progress:{number}", offset, seen)
-                if pipeline.execute() != [1]:
-                    raise StoreUnavailableError(f"{shown(self._place.url)} has gone back: rows of partition {number} are lost")
-                self._seen[number] = offset
+                for begin in range(0, len(before), chunk):
+                    pipeline.execute_command(*self._writing(before[begin : begin + chunk], {}))
+                pipeline.execute()
+            # A cluster's progress is in other slots than its rows, and each partition's in one of its own.
+            parts = [{number: end} for number, end in progress.items()] if self._cluster else [progress]
+            for part in parts if progress or whole else []:
+                if self._redis().execute_command(*self._writing(whole, part)) != 1:
+                    raise RowsLostError(f"{shown(self._place.url)} has gone back: rows of partitions {sorted(part)} are lost")
+                self._seen |= part
         except (RedisError, OSError) as error:
             raise StoreUnavailableError(f"{shown(self._place.url)} does not answer: {error}") from error
+
+    def _writing(self, rows: Sequence[UserRow], progress: Mapping[int, int]) -> list[Any]:
+        """Return a call of the script."""
+        names = [name for row in rows for name in self.names(row.visitor)]
+        names += [f"{self._place.tenant}:progress:{number}" for number in progress]
+        values: list[Any] = [value for row in rows for value in (row.hot, row.history)]
+        for number, end in progress.items():
+            values += end, self._seen.get(number, 0)
+        return ["EVAL", WRITE, len(names), *names, len(rows), self._place.hot_ms, self._place.history_ms, *values]
 
     def close(self) -> None:
         """Let go of connections."""
