@@ -74,6 +74,41 @@ def state(server: Server, user: str) -> dict[str, Any]:
     return dict(found)
 
 
+def test_what_was_bought_goes_though_no_worker_moves_rows(broker: Kafka, redis_server: Valkey, tmp_path: Path) -> None:
+    redis_server.say("FLUSHALL")
+    log = f"{broker.url}/{uuid.uuid4().hex[:8]}"
+    settings = {"STORAGE_LOG": log, "STORAGE_PARTITIONS": PARTITIONS, "STORAGE_STATE": redis_server.url}
+    pair = [Server(tmp_path / name, settings) for name in ("one", "two")]
+    worker = None
+    try:
+        for server in pair:
+            server.start()
+        assert pair[0].ask("POST", "/v1/items", items(12))[0] == 200
+        acts = [
+            {"user_id": "ann", "event_type": kind, "item_id": item} for kind, item in (("purchase", "i3"), ("dislike", "i5"))
+        ]
+        end = say(pair[0], [*acts, *(click("ann", f"i{n}", f"c{n}") for n in range(12))])
+        until = time.monotonic() + 30
+        for server in pair:
+            while True:
+                _, served, _ = server.ask("GET", "/v1/recommendations?user_id=ann&page_size=20")
+                shown = {item["item_id"] for item in served["items"]}
+                if {"i3", "i5"}.isdisjoint(shown) and shown:
+                    break
+                assert time.monotonic() < until, served
+                time.sleep(0.05)
+            # His row is far behind, and says so.
+            assert served.get("offset", 0) < end
+        worker = pair[0].command("stream")
+        assert {"i3", "i5"}.isdisjoint({item["item_id"] for item in seen(pair[1], "ann", end, 90)["items"]})
+    finally:
+        for server in pair:
+            server.end()
+        if worker is not None:
+            worker.terminate()
+            worker.wait(30)
+
+
 def test_what_one_is_told_the_other_knows(pair: tuple[Server, Server]) -> None:
     one, two = pair
     one.start()
