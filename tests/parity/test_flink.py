@@ -28,7 +28,7 @@ from test_stream_workers import PARTITIONS, expected, stream
 if os.environ.get("FULL_TESTS") != "1":
     pytest.skip("takes many minutes and an environment of 0.7 GB: FULL_TESTS=1", allow_module_level=True)
 
-PATIENCE = 240.0
+PATIENCE = 600.0
 """Seconds; three interpreters, a JVM and its workers start one after the other."""
 
 
@@ -60,7 +60,7 @@ def rows_of(store: UserRows, wanted: dict[int, UserRow]) -> dict[int, UserRow]:
     return {row.visitor: row for row in store.read(list(wanted))[0]}
 
 
-@pytest.mark.timeout(1500)
+@pytest.mark.timeout(2400)
 def test_rows_are_the_same_whoever_folds(
     environment: Path, broker: Kafka, redis_server: Valkey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
