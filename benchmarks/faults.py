@@ -53,12 +53,19 @@ def faults(seconds: float) -> dict[str, Callable[[Deployment], None]]:
         shop.store.say("FLUSHALL")
         time.sleep(seconds)
 
+    def slowed(shop: Deployment) -> None:
+        shop.network.slow(0.2)
+        time.sleep(seconds)
+        shop.network.mend()
+
     return {
         "none": lambda shop: time.sleep(seconds),
         "server killed, started again": lambda shop: away(shop.servers[0].kill, shop.servers[0].start),
         "stream worker killed, started again": lambda shop: away(shop.workers[0].kill, shop.workers[0].start),
         "Redis killed, started again": lambda shop: away(shop.store.kill, shop.store.start),
         "Redis hangs": lambda shop: away(shop.store.freeze, shop.store.thaw),
+        "network to Redis slow, 0.2 s each way": slowed,
+        "network to Redis cut": lambda shop: away(shop.network.cut, shop.network.mend),
         "Redis emptied": emptied,
         "Kafka killed, started again": lambda shop: away(shop.broker.kill, shop.broker.start),
     }

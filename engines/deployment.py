@@ -14,6 +14,7 @@ import numpy as np
 
 from engines.kafka import Kafka
 from engines.process import ServerProcess, free_ports
+from engines.proxy import Proxy
 from engines.valkey import Valkey
 from nearline.app.load import load_app
 from nearline.app.settings import load_settings
@@ -53,7 +54,7 @@ def _ready(port: int) -> bool:
 
 
 class Deployment:
-    """Two servers and two stream workers of one application, a broker and a store.
+    """Two servers and two stream workers of one application, a broker, and a store beyond a network that can be cut.
 
     Args:
         folder: gets the application, and a folder of its own for each server.
@@ -64,12 +65,13 @@ class Deployment:
     def __init__(self, folder: Path, broker: Kafka, store: Valkey, settings: dict[str, object] | None = None) -> None:
         self.broker, self.store, self.prefix = broker, store, uuid.uuid4().hex[:8]
         folder.mkdir(parents=True, exist_ok=True)
+        self.network = Proxy(store.port, folder / "network")
         self.app = folder / "app.py"
         self.app.write_text(APP)
         self.settings: dict[str, object] = {
             "STORAGE_LOG": f"{broker.url}/{self.prefix}",
             "STORAGE_PARTITIONS": PARTITIONS,
-            "STORAGE_STATE": store.url,
+            "STORAGE_STATE": f"redis://127.0.0.1:{self.network.port}/0",
             **(settings or {}),
         }
         self.ports = free_ports(2)
@@ -96,7 +98,7 @@ class Deployment:
 
     def start(self, items: int = 60) -> None:
         """Start everything, and register items."""
-        for process in (*self.servers, *self.workers):
+        for process in (self.network, *self.servers, *self.workers):
             process.start()
         goods = [{"item_id": f"i{k}", "title": f"Item {k}", "category": f"c{k % 5}", "price": 1 + k} for k in range(items)]
         status, said = ask(self.ports[0], "POST", "/v1/items", goods)
@@ -104,7 +106,7 @@ class Deployment:
 
     def stop(self) -> None:
         """End everything."""
-        for process in (*self.workers, *self.servers):
+        for process in (*self.workers, *self.servers, self.network):
             process.kill()
 
     def said(self) -> str:

@@ -57,6 +57,19 @@ def store_hangs(shop: Deployment) -> None:
     shop.store.thaw()
 
 
+def network_slow(shop: Deployment) -> None:
+    """Each answer of the store takes longer than any request waits for it."""
+    shop.network.slow(0.2)
+    time.sleep(5)
+    shop.network.mend()
+
+
+def network_cut(shop: Deployment) -> None:
+    shop.network.cut()
+    time.sleep(5)
+    shop.network.mend()
+
+
 def store_emptied(shop: Deployment) -> None:
     """As if another had taken its place that has nothing: all rows come again from the log."""
     shop.store.say("FLUSHALL")
@@ -95,6 +108,8 @@ FAULTS: tuple[Callable[[Deployment], None], ...] = (
     worker_killed,
     store_killed,
     store_hangs,
+    network_slow,
+    network_cut,
     store_emptied,
     broker_killed,
     poisoned,
