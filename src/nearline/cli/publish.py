@@ -12,11 +12,12 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from nearline.app.process_metrics import serve_metrics
 from nearline.app.tenant import Tenant
 from nearline.cli.options import HERE, AppFile, Config, tenant_of
 from nearline.embedded.publishing.active import meaningful, most_active
 from nearline.embedded.publishing.again import deliver_again
-from nearline.embedded.publishing.metrics import serve_metrics
+from nearline.embedded.publishing.metrics import METRICS
 from nearline.embedded.publishing.publisher import Publisher
 from nearline.schema.errors import NearlineError
 from nearline.serving import logs
@@ -85,8 +86,7 @@ def _work(
     publisher = Publisher(tenant, log, subscribers, ending)
     try:
         if metrics:
-            host = metrics.rpartition(":")[0]
-            console.print(f"metrics on http://{host}:{serve_metrics(publisher, metrics)}/metrics")
+            console.print(f"metrics on {serve_metrics(METRICS, publisher, metrics)}")
         names = escape(", ".join(subscribers))
         console.print(f"publishing {escape(shown(tenant.settings.storage.log))} to {names}", soft_wrap=True)
         threading.Thread(target=_tell, args=(publisher,), daemon=True).start()

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from nearline.app.process_metrics import serve_metrics
 from nearline.app.tenant import MEMORY, Tenant
 from nearline.cli import flink
 from nearline.cli.options import HERE, AppFile, Config, tenant_of
@@ -20,7 +21,7 @@ from nearline.schema.errors import NearlineError
 from nearline.serving import logs
 from nearline.stores.adapters import shown
 from nearline.stores.log import Grouped
-from nearline.stream.metrics import serve_metrics
+from nearline.stream.metrics import METRICS
 from nearline.stream.worker import StreamWorker
 
 console = Console(stderr=True)
@@ -78,8 +79,7 @@ def _work(tenant: Tenant, metrics: str) -> None:
         signal.signal(number, lambda *_: worker.stop())
     threading.Thread(target=_tell, args=(worker,), daemon=True).start()
     if metrics:
-        host = metrics.rpartition(":")[0]
-        console.print(f"metrics on http://{host}:{serve_metrics(worker.folder, log, metrics)}/metrics")
+        console.print(f"metrics on {serve_metrics(METRICS, worker.folder, metrics)}")
     _announce(tenant)
     keep_freed()
     settle()
