@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from engines import kafka, postgresql, valkey
+from engines import kafka, postgresql, s3, valkey
 
 
 @pytest.fixture(scope="session")
@@ -51,3 +51,22 @@ def postgresql_server() -> Iterator[postgresql.Postgresql]:
     server.start()
     yield server
     server.remove()
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[s3.S3]:
+    """A server of objects that speaks S3."""
+    if missing := s3.available():
+        pytest.skip(f"moto's server {missing}")
+    server = s3.S3(tmp_path_factory.mktemp("s3"))
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def bucket(s3_server: s3.S3, monkeypatch: pytest.MonkeyPatch) -> s3.S3:
+    """The same, and the environment of this process and those it starts leads there."""
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    return s3_server

@@ -38,7 +38,7 @@ WRONG_FILES = [
     ("[server]\nhost = 'shop.example'", "server.api_key", "''", "NEARLINE_SERVER_API_KEY"),
     ("[server]\nhost = '::'\napi_key = ' '", "server.api_key", "' '", "not loopback"),
     ("[storage]\nstate = 'redis:'", "storage.state", "'redis:'", "set storage.log too"),
-    ("[storage]\nlake = 's3://b'", "storage.lake", "'s3://b'", 'write "file:"'),
+    ("[storage]\nlake = 'ftp://b'", "storage.lake", "'ftp://b'", "use one of file:, s3:"),
     ("[storage]\npath = ''", "storage.path", "''", "not empty"),
     ("[storage]\ndurability = 'fast'", "storage.durability", "'fast'", '"fsync" or "relaxed"'),
     ("[retention]\nlog_days = 0", "retention.log_days", "0", "from 1"),

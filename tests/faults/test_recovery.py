@@ -13,6 +13,7 @@ from nearline.app.tenant import Tenant
 from nearline.embedded.maintenance import maintain
 from nearline.schema.clock import VirtualClock
 from nearline.schema.declared import Declaration
+from nearline.schema.errors import NearlineError
 from nearline.schema.event import ERASE, Record
 from nearline.stores.history import iter_records
 from nearline.stores.lake import Lake
@@ -57,6 +58,23 @@ def test_erasure_outlives_a_kill_and_reaches_what_came_late(tmp_path: Path, monk
     maintain(one)
     assert users(one.lake) == ["stays"]
     log.close()
+
+
+def test_two_logs_are_not_archived_to_one_lake(tmp_path: Path) -> None:
+    def server(name: str) -> Tenant:
+        lake = f"file://{tmp_path / 'lake'}"
+        return Tenant(App(events=["click"]), Settings(storage=Storage(path=str(tmp_path / name), lake=lake)))
+
+    one, two = server("one"), server("two")
+    for at in (one, two):
+        log = at.log()
+        log.append({"user_events": [record(at.folder.parent.name)]})
+        log.close()
+    assert "archived 1 records" in maintain(one)
+    with pytest.raises(NearlineError, match=r"storage.lake = .*another server's log.*delete default/\.log"):
+        maintain(two)
+    assert "archived 0 records" in maintain(server("one"))
+    assert users(two.lake) == ["one"]
 
 
 def test_a_snapshot_beyond_the_log_or_of_another_application_is_not_used(tmp_path: Path) -> None:

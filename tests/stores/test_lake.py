@@ -12,16 +12,18 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from engines.s3 import S3
 from nearline.schema.clock import DAY, HOUR, VirtualClock
 from nearline.schema.errors import NearlineError, StoreUnavailableError
 from nearline.schema.event import ERASE, EventType, Record, concat
 from nearline.schema.kinds import Kinds
 from nearline.stores import lake as lake_module
-from nearline.stores.archive import archive, trim_archived
+from nearline.stores.archive import archive, archived_ends, trim_archived
 from nearline.stores.encode import EVENT_COLUMNS, events_from_records, events_from_table
 from nearline.stores.history import history, iter_records
 from nearline.stores.lake import Lake, records
 from nearline.stores.logs.sqlite import SqliteLog
+from nearline.stores.objects import open_objects
 
 KINDS = Kinds([EventType("click")])
 T0 = 20_000 * DAY
@@ -48,18 +50,29 @@ def log(tmp_path: Path) -> Iterator[SqliteLog]:
     log.close()
 
 
+ADAPTERS = ["file", "s3"]
+
+
+@pytest.fixture(params=ADAPTERS)
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Return the URL of an empty store of objects."""
+    if request.param == "file":
+        return f"file://{tmp_path / 'lake'}"
+    bucket: S3 = request.getfixturevalue("bucket")
+    return bucket.place()
+
+
 @pytest.fixture
-def lake(tmp_path: Path) -> Lake:
-    return Lake(tmp_path / "lake")
+def lake(place: str, tmp_path: Path) -> Lake:
+    return Lake(open_objects(place, tmp_path))
 
 
-def test_all_fields_come_back_partitioned_by_date_of_append(lake: Lake, tmp_path: Path) -> None:
+def test_all_fields_come_back_partitioned_by_date_of_append(lake: Lake) -> None:
     bare = Record("", "view", "", "", 5, T0 + 2 * DAY)  # happened in 1970, appended now
     rows = [*made(0, 30, step=2 * HOUR), bare]
     assert lake.write("user_events", 0, rows) == 31
     assert read(lake) == rows
-    folder = tmp_path / "lake" / "default" / "user_events"
-    assert sorted(str(p.relative_to(folder)) for p in folder.rglob("*.parquet")) == [
+    assert [name.removeprefix("default/user_events/") for name in lake.objects.names("default")] == [
         "date=2024-10-04/000000000000000-000000000000011.parquet",
         "date=2024-10-05/000000000000012-000000000000023.parquet",
         "date=2024-10-06/000000000000024-000000000000030.parquet",
@@ -95,32 +108,41 @@ def test_offsets_make_it_exactly_once(lake: Lake) -> None:
 
 ARCHIVER = """
 import os, sys
+from pathlib import Path
 from nearline.schema.clock import WallClock
-from nearline.stores import lake as m
+from nearline.stores import lease
 from nearline.stores.archive import archive
+from nearline.stores.lake import Lake
 from nearline.stores.logs.sqlite import SqliteLog
+from nearline.stores.objects import open_objects
 kill, when = sys.argv[3], int(sys.argv[4])
-real, calls = os.replace, []
-def replace(a, b):
-    calls.append(b)
+lease.SECONDS, lease.GRACE, lease.LOOK = 4.0, 0.5, 0.1
+lake = Lake(open_objects(sys.argv[2], Path()))
+kind = os if not lake.objects.remote else type(lake.objects)
+name = "replace" if kind is os else "put"
+real, calls = getattr(kind, name), []
+def replace(*args):
+    if not str(args[1]).endswith(".parquet"):
+        return real(*args)
+    calls.append(args)
     if len(calls) == when and kill == "before":
         os._exit(9)
-    real(a, b)
+    real(*args)
     if len(calls) == when and kill == "after":
         os._exit(9)
-m.os.replace = replace
+setattr(kind, name, replace)
 log = SqliteLog(sys.argv[1], read_only=True)
-archive(log, m.Lake(sys.argv[2]), WallClock(), chunk=40)
+archive(log, lake, WallClock(), chunk=40)
 log.close()
 """
 
 
 @pytest.mark.parametrize("kill", ["before", "after"])
-def test_a_killed_archiver_neither_repeats_nor_loses(log: SqliteLog, lake: Lake, tmp_path: Path, kill: str) -> None:
+def test_a_killed_archiver_neither_repeats_nor_loses(log: SqliteLog, lake: Lake, place: str, tmp_path: Path, kill: str) -> None:
     rows = made(0, 200, step=HOUR)
     for i in range(0, 200, 20):
         log.append({"user_events": rows[i : i + 20]})
-    args = [sys.executable, "-c", ARCHIVER, str(tmp_path / "log.db"), str(tmp_path / "lake"), kill]
+    args = [sys.executable, "-c", ARCHIVER, str(tmp_path / "log.db"), place, kill]
     for _ in range(3):
         assert subprocess.run([*args, "2"]).returncode == 9
         assert read(lake) == rows[: lake.end("user_events")]
@@ -129,7 +151,9 @@ def test_a_killed_archiver_neither_repeats_nor_loses(log: SqliteLog, lake: Lake,
     assert not list((tmp_path / "lake").rglob("*.tmp"))
 
 
-def test_a_full_disk_leaves_no_file_behind(lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_no_file_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake = Lake(tmp_path / "lake")
+
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
@@ -141,18 +165,23 @@ def test_a_full_disk_leaves_no_file_behind(lake: Lake, tmp_path: Path, monkeypat
     assert lake.write("user_events", 0, made(0, 3)) == 3
 
 
-def test_erase_rewrites_only_files_that_hold_the_user(lake: Lake) -> None:
+def test_erase_rewrites_only_files_that_hold_the_user(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     mine = [Record("x", "click", "gone", "i", T0, T0), Record("y", ERASE, "gone", "", T0, T0)]
     rows = [*made(0, 20), *mine, *made(22, 20)]
     lake.write("user_events", 0, rows[:20])
     lake.write("user_events", 20, rows[20:])
     lake.write("feedback", 0, mine[:1])
-    before = [file.path.stat().st_ino for file in lake.files("user_events")]
+    put, written = lake.objects.put, []
+
+    def noted(name: str, data: object) -> None:
+        written.append(name)
+        put(name, data)
+
+    monkeypatch.setattr(lake.objects, "put", noted)
     assert lake.erase({"gone", "never seen"}, before_ms=T0) == 0
     assert lake.erase({"gone", "never seen"}) == 2
     assert read(lake) == [r for r in rows if r.event_id != "x"]
-    after = [file.path.stat().st_ino for file in lake.files("user_events")]
-    assert (after[0] == before[0], after[1] == before[1]) == (True, False)
+    assert [name for name in written if "user_events" in name] == [lake.files("user_events")[1].name]
     assert lake.erase({"gone"}) == 0
     assert (lake.end("user_events"), lake.end("feedback")) == (42, 1)
     assert list(lake.scan("feedback")) == []
@@ -180,16 +209,20 @@ def test_the_log_is_never_trimmed_before_it_is_archived(log: SqliteLog, lake: La
     clock, rows = VirtualClock(T0 + 40 * HOUR), made(0, 40, step=HOUR)
     for i in range(0, 40, 5):
         log.append({"user_events": rows[i : i + 5]})
-    assert trim_archived(log, lake, clock, 0)["user_events"] == 0
+
+    def trimmed(retention: int) -> int:
+        return trim_archived(log, archived_ends(log, lake), clock, retention)["user_events"]
+
+    assert trimmed(0) == 0
     lake.write("user_events", 0, rows[:22])
-    assert trim_archived(log, lake, clock, 30 * HOUR)["user_events"] == 10  # 10..14 holds one of the last 30 hours
-    assert trim_archived(log, lake, clock, 0)["user_events"] == 10  # 20..24 is not wholly archived
+    assert trimmed(30 * HOUR) == 10  # 10..14 holds one of the last 30 hours
+    assert trimmed(0) == 10  # 20..24 is not wholly archived
     assert log.start("user_events") == 20
     waits = archive(log, lake, clock, min_records=100, max_age_ms=100 * HOUR)
     assert (waits.records["user_events"], waits.behind["user_events"]) == (0, 18)
     report = archive(log, lake, clock)
     assert (report.records["user_events"], report.ends["user_events"]) == (18, 40)
-    assert trim_archived(log, lake, clock, 0)["user_events"] == 20
+    assert trimmed(0) == 20
     assert read(lake) == rows
 
 
@@ -238,7 +271,7 @@ def test_history_tells_of_a_gap_and_passes_over_what_was_erased(log: SqliteLog, 
     offsets = np.concatenate([e["offset"] for e in history(log, lake, "user_events", kinds=KINDS)])
     assert offsets.tolist() == [i for i in range(60) if i % 5 != 3]
     assert [f for f, _ in iter_records(log, lake, "user_events", 50)] == [50, 54, 59]
-    lake.files("user_events")[2].path.unlink()
+    lake.objects.delete([lake.files("user_events")[2].name])
     with pytest.raises(NearlineError, match=r"user_events offset = 20: records up to 30 are gone"):
         list(history(log, lake, "user_events", kinds=KINDS))
     assert len(concat(list(history(log, lake, "user_events", 30, kinds=KINDS)))) == 24
@@ -246,6 +279,15 @@ def test_history_tells_of_a_gap_and_passes_over_what_was_erased(log: SqliteLog, 
     log.trim("user_events", 70)
     with pytest.raises(NearlineError, match=r"offset = 60: records up to 70 are gone"):
         list(history(log, lake, "user_events", 30, kinds=KINDS))
+
+
+def test_a_hole_in_the_log_is_filled_from_the_lake(log: SqliteLog, lake: Lake) -> None:
+    rows = made(0, 40)
+    lake.write("user_events", 0, rows[:30])
+    log.append({"user_events": rows[:10]})
+    log.set_end("user_events", 30)  # as after a power cut that took a relaxed log's tail
+    log.append({"user_events": rows[30:]})
+    assert [r for _, some in iter_records(log, lake, "user_events", 5) for r in some] == rows[5:]
 
 
 def test_a_bulk_import_comes_before_the_log(log: SqliteLog, lake: Lake) -> None:
@@ -262,3 +304,12 @@ def test_a_bulk_import_comes_before_the_log(log: SqliteLog, lake: Lake) -> None:
         lake.write_table("user_events", table.append_column("colour", pa.array(["red"] * n)))
     with pytest.raises(NearlineError, match="timestamp"):
         lake.write_table("user_events", table.drop_columns(["timestamp"]))
+
+
+def test_a_partition_of_its_own_is_not_among_the_first_ones(lake: Lake) -> None:
+    lake.write("user_events", 0, made(0, 5))
+    lake.partition(3).write("user_events", 0, made(0, 9))
+    assert (lake.end("user_events"), lake.partition(3).end("user_events")) == (5, 9)
+    assert [file.last for file in lake.files("user_events")] == [4]
+    assert lake.partition(3).seen_end("user_events") == 9
+    assert lake.partition(2).seen_end("user_events") == 0

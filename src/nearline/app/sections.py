@@ -93,7 +93,13 @@ class Storage(Struct, frozen=True):
             "a visitor whose list can't be made in time."
         ),
     ] = ""
-    lake: Annotated[str, Meta(description='Store of the archived log, by URL; only "file:" so far.')] = "file:"
+    lake: Annotated[
+        str, Meta(description='Store of the archived log, by URL: "file:", "file:///a/folder" or "s3://bucket/prefix".')
+    ] = "file:"
+    releases: Annotated[
+        str,
+        Meta(description='Where releases are published for all servers, by URL as for the lake; "file:": for this one alone.'),
+    ] = "file:"
     durability: Annotated[
         Literal["fsync", "relaxed"],
         Meta(description='"fsync": a 202 means on disk. "relaxed": a power cut may lose the last second.'),

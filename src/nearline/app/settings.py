@@ -18,14 +18,15 @@ from nearline.app.settings_keys import SettingKey, setting_keys
 from nearline.app.settings_text import settings_table, settings_toml
 from nearline.schema.errors import NearlineError
 from nearline.schema.query import SURFACES
-from nearline.stores import logs, results, users
+from nearline.stores import buckets, logs, results, users
 from nearline.stores.adapters import check_scheme, scheme_of, shown
 
 __all__ = ["Settings", "load_settings", "parse_duration", "settings_table", "settings_toml"]
 
 PREFIX = "NEARLINE_"
 HIDDEN = "(hidden)"
-SCHEMES = {"lake": "file:"}
+OBJECTS = ("lake", "releases")
+"""Settings of stores of objects."""
 _KUBERNETES = re.compile(r"_SERVICE_(HOST|PORT)(_|$)|_PORT_\d+_(TCP|UDP|SCTP)(_|$)")
 
 
@@ -152,11 +153,8 @@ def _check(settings: Settings, given: _Given) -> None:
     def refuse(path: str, value: object, remedy: str) -> None:
         raise NearlineError(given.name(path), value, remedy)
 
-    for key, scheme in SCHEMES.items():
-        url = getattr(settings.storage, key)
-        if url != scheme:
-            here = f'write "{scheme}", the only store of the {key} in this version'
-            refuse(f"storage.{key}", url, f"{here}; its place is the folder storage.path")
+    for key in OBJECTS:
+        check_scheme(buckets, given.name(f"storage.{key}"), getattr(settings.storage, key))
     check_scheme(logs, given.name("storage.log"), settings.storage.log)
     if (own := settings.storage.state) != "memory:":
         check_scheme(users, given.name("storage.state"), own, "memory:")

@@ -25,7 +25,9 @@ from nearline.sources.trending import TrendingSource
 from nearline.stores.catalog import Catalog
 from nearline.stores.lake import Lake
 from nearline.stores.log import Log
+from nearline.stores.objects import FILE, open_objects
 from nearline.stores.open_log import LogPlace, open_log
+from nearline.stores.registry import ReleaseRegistry
 from nearline.stores.releases import ReleaseStore
 from nearline.stores.remote_world import RemoteWorld
 from nearline.stores.snapshots import SnapshotStore
@@ -225,12 +227,16 @@ class Tenant:
     @cached_property
     def lake(self) -> Lake:
         """The archived log."""
-        return Lake(Path(self.settings.storage.path) / "lake", self.name)
+        storage = self.settings.storage
+        return Lake(open_objects(storage.lake, Path(storage.path) / "lake"), self.name)
 
     @cached_property
     def releases(self) -> ReleaseStore:
         """The releases."""
-        return ReleaseStore(self.folder / "releases")
+        own, place = self.folder / "releases", self.settings.storage.releases
+        if place == FILE:
+            return ReleaseStore(own)
+        return ReleaseRegistry(own, open_objects(place, own, "storage.releases"), f"{self.name}/releases")
 
     @cached_property
     def snapshots(self) -> SnapshotStore:

@@ -46,8 +46,10 @@ def move(old: Tenant, new: Tenant, progress: Callable[[Topic, int], None] = lamb
                         done[topic] += len(some)
                         progress(topic, done[topic])
         new.write_meta(old.meta)
-        if old.releases.current() and not new.releases.current():
+        new.releases.refresh()
+        if (current := old.releases.current()) and not new.releases.current():
             shutil.copytree(old.folder / "releases", new.folder / "releases", dirs_exist_ok=True)
+            new.releases.use(current)
         return done
     finally:
         source.close()

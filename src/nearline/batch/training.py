@@ -262,6 +262,6 @@ def _export_embeddings(tenant: Tenant, version: str, arrays: dict[str, Arrays]) 
         if "vectors" in own and "keys" in own:
             width = own["vectors"].shape[1]
             vectors = pa.FixedSizeListArray.from_arrays(pa.array(own["vectors"].ravel()), width)
-            folder = tenant.releases.folder / version / "embeddings"
-            folder.mkdir(exist_ok=True)
-            pq.write_table(pa.table({"item_key": own["keys"], "vector": vectors}), folder / f"{name}.parquet")
+            out = pa.BufferOutputStream()
+            pq.write_table(pa.table({"item_key": own["keys"], "vector": vectors}), out)
+            tenant.releases.attach(version, f"embeddings/{name}.parquet", out.getvalue().to_pybytes())

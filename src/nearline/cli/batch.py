@@ -57,6 +57,7 @@ def rollback(
 ) -> None:
     """Make an earlier release current; running servers swap to it."""
     store = tenant_of(app, config).releases
+    store.refresh()
     target = version or store.manifest(store.current()).parent
     store.use(target)
     console.print(f"{target} is in service")

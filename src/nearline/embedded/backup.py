@@ -20,11 +20,16 @@ def backup(tenant: Tenant, to: Path) -> int:
         to: the `[storage] path` of the copy; new, or an empty folder.
 
     Raises:
-        NearlineError: `to` holds something already, or the log is a server's, which has backups of its own.
+        NearlineError: `to` holds something already, or log or lake are a server's, which has backups of its own.
     """
     if scheme_of(tenant.settings.storage.log) != "sqlite":
         remedy = "back that server up by its own means; the folder storage.path may be copied as it is"
         raise NearlineError("storage.log", shown(tenant.settings.storage.log), remedy)
+    if tenant.lake.objects.remote:
+        remedy = (
+            "the lake is not on this machine: copy its bucket by its own means; the folder storage.path may be copied as it is"
+        )
+        raise NearlineError("storage.lake", shown(tenant.settings.storage.lake), remedy)
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise NearlineError("to", str(to), "name a new folder: a backup is never written over anything")
     here, there = tenant.folder, to / tenant.name
@@ -38,12 +43,18 @@ def backup(tenant: Tenant, to: Path) -> int:
     finally:
         log.close()
     with tenant.lake.locked():
-        _copy(tenant.lake.folder, to / "lake" / tenant.name)
+        _copy_lake(tenant, to / "lake")
     _copy(here / "releases", there / "releases")
     for name in ("meta.json", "erased"):
         if (here / name).exists():
             shutil.copy2(here / name, there / name)
     return sum(path.stat().st_size for path in to.rglob("*") if path.is_file())
+
+
+def _copy_lake(tenant: Tenant, to: Path) -> None:
+    for name in tenant.lake.objects.names(tenant.name):
+        (to / name).parent.mkdir(parents=True, exist_ok=True)
+        (to / name).write_bytes(tenant.lake.objects.read(name))
 
 
 def _copy(source: Path, to: Path) -> None:

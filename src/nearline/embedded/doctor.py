@@ -12,9 +12,9 @@ from nearline.embedded import checkups
 from nearline.schema.clock import HOUR, MINUTE, WallClock
 from nearline.schema.errors import NearlineError, StoreUnavailableError
 from nearline.serving.scraped import Scraped
-from nearline.stores.archive import places
+from nearline.stores.archive import archived_ends, places
 from nearline.stores.finding import Finding
-from nearline.stores.log import Position
+from nearline.stores.log import Log, Position
 
 ORDER = ("wrong", "warning", "grow", "ok")
 
@@ -24,7 +24,7 @@ class LogSeen:
     """A log as it was read.
 
     Attributes:
-        starts, ends, archived: offsets by topic and partition; `archived` is where the lake ends.
+        starts, ends, archived: offsets by topic and partition; `archived` is where the lake ends, empty where it does not say.
         waiting_ms: how long the oldest record that is not in the lake has waited, ms.
         ahead_ms: how far the newest record's time is ahead of this machine's, ms; negative where it is not.
         rate: events per second, over the last hour or the last minute, whichever is more.
@@ -52,6 +52,7 @@ class System:
         server: what `/metrics` says; `None` where no server answers.
         log: as it was read; `None` where it could not be.
         now: ms UTC, by the clock that the log's records are stamped by.
+        lake_away: why the lake does not answer; "" where it does.
         failed: what could not be looked at.
     """
 
@@ -59,6 +60,7 @@ class System:
     server: Scraped | None
     log: LogSeen | None = None
     now: int = 0
+    lake_away: str = ""
     failed: list[Finding] = field(default_factory=list)
 
     @property
@@ -99,13 +101,14 @@ def _log(system: System) -> LogSeen:
         system.now = now = WallClock().now() if log.shared else tenant.clock.now()
         at = places(log)
         ends = {(topic, n): log.partition(n).end(topic) for topic, n in at}
-        archived = {(topic, n): tenant.lake.partition(n).end(topic) for topic, n in at}
+        archived = _archived(system, log)
         waiting, newest, recent = 0, 0, {HOUR: 0, MINUTE: 0}
         for (topic, n), end in ends.items():
             if topic != "user_events":
                 continue
             part = log.partition(n)
-            first = part.read(topic, archived[topic, n], 1)[1] if end > archived[topic, n] else []
+            done = archived.get((topic, n), end)
+            first = part.read(topic, done, 1)[1] if end > done else []
             last = part.read(topic, end - 1, 1)[1] if end > part.start(topic) else []
             waiting = max([waiting, *(now - record.ingested_at for record in first)])
             newest = max([newest, *(record.ingested_at for record in last)])
@@ -116,3 +119,11 @@ def _log(system: System) -> LogSeen:
         return LogSeen(starts, ends, archived, waiting, newest - now if newest else 0, rate)
     finally:
         log.close()
+
+
+def _archived(system: System, log: Log) -> dict[Position, int]:
+    try:
+        return archived_ends(log, system.tenant.lake)
+    except StoreUnavailableError as error:
+        system.lake_away = str(error)
+        return {}

@@ -7,6 +7,7 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -14,14 +15,16 @@ import msgspec
 from nearline.app.binding import build_pipeline
 from nearline.app.release import current_release
 from nearline.app.tenant import Tenant
+from nearline.embedded.claim import claim
+from nearline.embedded.patience import beside, within
 from nearline.pipeline.breaker import Breakers
 from nearline.pipeline.pipeline import Pipeline
 from nearline.pipeline.run import Run
 from nearline.rerank.rule_effects import by_name, counted
 from nearline.schema.clock import HOUR, Clock
 from nearline.schema.declared import Declaration, Declared
-from nearline.schema.errors import NearlineError
-from nearline.schema.event import ERASE, TOPICS, Record
+from nearline.schema.errors import NearlineError, StoreUnavailableError
+from nearline.schema.event import ERASE, TOPICS, Record, Topic
 from nearline.schema.ids import key, partition_of, visitor_key
 from nearline.schema.item import Item
 from nearline.schema.query import Query
@@ -38,11 +41,11 @@ from nearline.serving.similar import Similar, similar_items
 from nearline.serving.user_view import user_view
 from nearline.serving.why import Why, why
 from nearline.serving.worker import Worker
-from nearline.stores.archive import trim_archived
+from nearline.stores.archive import archived_ends, trim_archived
 from nearline.stores.catalog import DELETED
 from nearline.stores.log import Movable
 from nearline.stores.recent import RecentUser, recent_users
-from nearline.stores.releases import Manifest, Release
+from nearline.stores.releases import Manifest, Release, ReleaseStore
 from nearline.stores.remote_world import RemoteWorld
 from nearline.stores.rulebook import Rulebook
 from nearline.stream.follower import Follower
@@ -59,6 +62,8 @@ YIELDING = 0.1
 """Seconds for which a list of a batch lets other requests go before it."""
 PAGES = 5_000
 """Lists remembered so that `after=` can continue them."""
+PATIENCE = 4.0
+"""Seconds that a start, or a page about releases, waits for stores it can do without."""
 
 
 class Engine:
@@ -100,13 +105,14 @@ class Engine:
     async def open(self) -> None:
         """Restore state, load the release, start the threads; then it is ready."""
         loop = asyncio.get_running_loop()
-        if isinstance(self._log, Movable):
-            for topic in TOPICS:
-                # A relaxed log may have lost its tail in a power cut; offsets that the lake gave away are not given again.
-                if (archived := self.tenant.lake.end(topic)) > self._log.end(topic):
-                    self._log.set_end(topic, archived)
+        refreshed = asyncio.ensure_future(within(PATIENCE, self.tenant.releases.refresh))
+        await self._fit_to_lake()
         self.replayed = await loop.run_in_executor(None, self.stream.restore, self._log)
         await loop.run_in_executor(None, self.sessions.restore, self._log)
+        try:
+            await refreshed
+        except (StoreUnavailableError, NearlineError) as error:
+            logger.warning("the registry of releases is not read; the last copy here serves", extra={"error": str(error)})
         self.release = current_release(self.tenant)
         self.recommender = Recommender(self.tenant, self.world, self._pipeline(self.release))
         settle = None
@@ -120,6 +126,32 @@ class Engine:
         await self._worker.submit(self.recommender.start(query), self.recommender.pipeline)
         self._renewing = asyncio.create_task(self._renew())
         self.ready = True
+
+    async def _fit_to_lake(self) -> None:
+        """Move the log's ends to the lake's: offsets that the lake gave away are not given again.
+
+        Raises:
+            NearlineError: the lake is another log's.
+            StoreUnavailableError: the lake does not answer, and the log may have lost its tail in a power cut, or all of it.
+        """
+        log, lake = self._log, self.tenant.lake
+        if not isinstance(log, Movable):
+            return
+
+        def ask() -> dict[Topic, int]:
+            claim(self.tenant)
+            return {topic: lake.end(topic) for topic in TOPICS}
+
+        try:
+            ends = await within(PATIENCE, ask)
+        except StoreUnavailableError as error:
+            if self.settings.storage.durability == "relaxed" or not any(log.end(topic) for topic in TOPICS):
+                raise
+            logger.warning("the lake does not answer; what is not archived waits", extra={"error": str(error)})
+            return
+        for topic, archived in ends.items():
+            if archived > log.end(topic):
+                log.set_end(topic, archived)
 
     async def _renew(self) -> None:
         """Keep the indexes of the sources up to date, on a thread beside the requests."""
@@ -169,14 +201,15 @@ class Engine:
             logger.info("release in service", extra={"release": release.manifest.version})
         return self.recommender.pipeline.release
 
-    def trim(self) -> None:
+    async def trim(self) -> None:
         """Drop from the log what is archived and old enough; on the writer's thread. A shared log has its own retention."""
         if self._log.shared:
             return
         keep, _ = expiry(self.tenant)
+        archived = await beside(lambda: archived_ends(self._log, self.tenant.lake))
 
         def act() -> None:
-            trim_archived(self._log, self.tenant.lake, self.clock, keep)
+            trim_archived(self._log, archived, self.clock, keep)
 
         self._writer.between(act)
 
@@ -373,12 +406,16 @@ class Engine:
 
     async def releases(self) -> Releases:
         """Return all releases, the newest first."""
-        store, in_service = self.tenant.releases, self.recommender.pipeline.release
+        store = self.tenant.releases
 
-        def read() -> list[Manifest]:
+        def read(store: ReleaseStore) -> list[Manifest]:
             return [store.manifest(version) for version in reversed(store.versions())]
 
-        return Releases(in_service, await asyncio.get_running_loop().run_in_executor(None, read))
+        try:
+            found = await within(PATIENCE, partial(read, store))
+        except StoreUnavailableError:
+            found = read(ReleaseStore(store.folder))  # those that there are copies of
+        return Releases(self.recommender.pipeline.release, found)
 
     async def recent_users(self, limit: int) -> list[RecentUser]:
         """Return the users of the newest events, the latest first."""
@@ -437,7 +474,7 @@ class Engine:
         """Return the numbers for `/metrics` that only the engine knows."""
         state, follower = self.world.state, self._follower
         lag = follower.lag if follower is not None else self._log.end("user_events") - state.offset
-        archived = sum(self.tenant.lake.partition(number).end("user_events") for number in range(self._log.partitions))
+        archived = sum(self.tenant.lake.partition(number).seen_end("user_events") for number in range(self._log.partitions))
         release = self.release.manifest if self.release else None
         rows = self.world if isinstance(self.world, RemoteWorld) else None
         return {

@@ -8,7 +8,9 @@ import sys
 import time
 
 from nearline.embedded.engine import Engine
+from nearline.embedded.refreshing import refreshing
 from nearline.schema.clock import MINUTE
+from nearline.schema.errors import StoreUnavailableError
 
 logger = logging.getLogger("nearline.jobs")
 LOOK = 1.0
@@ -48,6 +50,7 @@ class Jobs:
 
     async def run(self) -> None:
         """Look every second, until cancelled; then end what is running."""
+        end = refreshing(self._engine.tenant.releases)
         try:
             while True:
                 await asyncio.sleep(LOOK)
@@ -57,6 +60,7 @@ class Jobs:
                     # A release that can't be loaded or a process that can't be started must not end the other jobs.
                     logger.exception("looking for jobs failed")
         finally:
+            end()
             for process in self._running.values():
                 if process.returncode is None:
                     process.terminate()
@@ -70,6 +74,7 @@ class Jobs:
             self._refused = current
             if await engine.reload() == current:
                 self._refused = ""
+                self._postpone()
         after = engine.settings.train.after_events if self._own else 0
         if after and engine.world.state.offset - self._trained_at >= after:
             self._next["train"] = now
@@ -77,6 +82,13 @@ class Jobs:
         for name, due in list(self._next.items()):
             if now >= due and name not in self._running:
                 self._start(name)
+
+    def _postpone(self) -> None:
+        """Train only when the release in service is as old as the settings say, whichever server trained it."""
+        release = self._engine.release
+        if "train" in self._next and self._train_every and release is not None:
+            age = (self._engine.clock.now() - release.manifest.created_at) / 1e3
+            self._next["train"] = max(self._next["train"], time.time() + self._train_every - age)
 
     def _start(self, name: str) -> None:
         every = self._maintain_every if name == "maintain" else self._train_every
@@ -102,7 +114,10 @@ class Jobs:
         say = logger.warning if failed else logger.info
         say(f"{name} ended", extra={"returncode": process.returncode, "output": output.decode(errors="replace")[-2000:]})
         if name == "maintain" and not failed:
-            self._engine.trim()
+            try:
+                await self._engine.trim()
+            except StoreUnavailableError as error:
+                logger.warning("the log is not trimmed this time", extra={"error": str(error)})
         if name == "train":
             self._failures += failed
             self._engine.jobs.update(

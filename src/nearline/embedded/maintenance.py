@@ -8,9 +8,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nearline.app.tenant import Tenant
+from nearline.embedded.claim import claim
 from nearline.schema.event import ERASE, TOPICS
 from nearline.stores.adapters import scheme_of
-from nearline.stores.archive import archive, trim_archived
+from nearline.stores.archive import archive, archived_ends, trim_archived
 from nearline.stores.lake import Lake
 from nearline.stream.local import LocalStream, expiry
 
@@ -49,12 +50,13 @@ def maintain(tenant: Tenant) -> str:
     """Copy the log to the lake, apply tombstones and retention to it, and save a snapshot; return what was done."""
     log = tenant.log(read_only=scheme_of(tenant.settings.storage.log) == "sqlite")
     try:
+        claim(tenant)
         report = archive(log, tenant.lake, tenant.clock)
         erased = erase(tenant)
         keep_log, keep = expiry(tenant)
         if log.shared:
             # No server is its one writer, so nobody else trims it.
-            trim_archived(log, tenant.lake, tenant.clock, keep_log)
+            trim_archived(log, archived_ends(log, tenant.lake), tenant.clock, keep_log)
         before = tenant.clock.now() - keep
         expired = sum(tenant.lake.partition(n).expire(topic, before) for n in _numbers(tenant) for topic in TOPICS)
         stream = LocalStream(tenant)

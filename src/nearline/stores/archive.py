@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from nearline.schema.clock import Clock
@@ -62,9 +63,10 @@ def _archive(
     log: Log, lake: Lake, topic: Topic, clock: Clock, chunk: int, min_records: int, max_age_ms: int
 ) -> tuple[int, int, int]:
     """Copy one partition of a topic; return how many records went, where the lake ends, and how much is left."""
-    check(log, lake, topic)
+    archived = lake.end(topic)
+    check(log, archived, topic)
     end, done = log.end(topic), 0
-    position = lake.end(topic)
+    position = archived
     while position < end:
         first, records = log.read(topic, position, min(chunk, end - position))
         if not records:
@@ -77,10 +79,18 @@ def _archive(
     return done, position, max(0, end - position)
 
 
-def trim_archived(log: Log, lake: Lake, clock: Clock, retention_ms: int) -> dict[Topic, int]:
+def archived_ends(log: Log, lake: Lake) -> dict[Position, int]:
+    """Return where the lake ends, by topic and partition."""
+    return {(topic, number): lake.partition(number).end(topic) for topic, number in places(log)}
+
+
+def trim_archived(log: Log, archived: Mapping[Position, int], clock: Clock, retention_ms: int) -> dict[Topic, int]:
     """Drop from the log what is archived and was ingested more than `retention_ms` ago; the writer calls it.
 
     A shared log keeps `item_events` for ever: a server that is added later needs the catalogue whole.
+
+    Args:
+        archived: `archived_ends`, asked beside the writer: a lake may be far away.
 
     Returns:
         The number of records dropped, by topic.
@@ -89,23 +99,22 @@ def trim_archived(log: Log, lake: Lake, clock: Clock, retention_ms: int) -> dict
         NearlineError: the lake and the log don't fit together; see `check`.
     """
     trimmed: dict[Topic, int] = dict.fromkeys(TOPICS, 0)
-    for topic, number in places(log):
+    for (topic, number), end in archived.items():
         if log.shared and topic == "item_events":
             continue
-        part, archived = log.partition(number), lake.partition(number)
-        check(part, archived, topic)
-        before = min(archived.end(topic), part.offset_at(topic, clock.now() - retention_ms))
-        trimmed[topic] += part.trim(topic, before)
+        part = log.partition(number)
+        check(part, end, topic)
+        trimmed[topic] += part.trim(topic, min(end, part.offset_at(topic, clock.now() - retention_ms)))
     return trimmed
 
 
-def check(log: Log, lake: Lake, topic: Topic) -> None:
+def check(log: Log, archived: int, topic: Topic) -> None:
     """Refuse a log that ends before the lake: its next records would get offsets that are taken.
 
     Raises:
         NearlineError: it does, because it is new or because a power cut took a relaxed log's tail.
     """
-    archived, end = lake.end(topic), log.end(topic)
+    end = log.end(topic)
     if end < archived:
         remedy = f"the lake already holds {topic} up to {archived}; call set_end on the log"
         raise NearlineError("log end", end, remedy)

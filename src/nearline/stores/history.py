@@ -70,9 +70,11 @@ def pieces(
     Raises:
         NearlineError: offsets are missing from `start` on (0 means: from the first one kept).
     """
-    position, anywhere = start, start == 0
+    position, anywhere, holed = start, start == 0, False
     while True:
-        end = lake.end(topic)
+        # What the log holds is not fetched over a network: a server restarts while its lake is out of reach.
+        near = lake.objects.remote and not holed and log.start(topic) <= position
+        end = 0 if near else lake.end(topic)
         if end > position:
             _whole(lake, topic, position, end, anywhere)
             yield from lake.scan(topic, position, end, columns)
@@ -80,11 +82,13 @@ def pieces(
         first, records = log.read(topic, position, PAGE)
         if first > position and not anywhere:
             if lake.end(topic) > position:
+                holed = True
                 continue
             raise _gap(topic, position, first)
         if not records:
             return
         yield first, records
+        holed = False
         position, anywhere = first + len(records), False
 
 

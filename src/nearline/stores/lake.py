@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,23 +17,26 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from nearline.schema.clock import DAY
-from nearline.schema.errors import NearlineError, StoreUnavailableError
+from nearline.schema.errors import NearlineError
 from nearline.schema.event import ERASE, TOPICS, Record, Topic
-from nearline.stores.durable import sync
+from nearline.stores.buckets.file import FileObjects
 from nearline.stores.encode import ALIASES, SCHEMA, complete, records_from_table, table_from_records
+from nearline.stores.objects import Held, Objects
 
 _DELTA = ("offset", "ingested_at", "timestamp")
 ROWS = 131_072
 records = records_from_table
 """Rows of the lake as the records they were."""
-_FILE = re.compile(r"(\d+)-(\d+)\.parquet")
+_FILE = re.compile(r".*/date=(\d{4}-\d\d-\d\d)/(\d+)-(\d+)\.parquet")
+_DATES = "date="
+_PARTITIONS = "partition="
 
 
 @dataclass(frozen=True, slots=True)
 class LakeFile:
     """A file of the lake: offsets `first`..`last`, in the partition of `day` (days since 1970, UTC)."""
 
-    path: Path
+    name: str
     first: int
     last: int
     day: int
@@ -48,21 +50,27 @@ class Lake:
     turns at a lock; readers need none.
 
     Args:
-        root: folder of all tenants.
+        objects: where files are; a folder is one on this machine.
         tenant: whose topics these are.
         number: the log's partition that these are the records of.
     """
 
-    def __init__(self, root: str | Path, tenant: str = "default", number: int = 0) -> None:
-        self.root, self.folder, self.tenant, self.number = Path(root), Path(root) / tenant, tenant, number
+    def __init__(self, objects: Objects | str | Path, tenant: str = "default", number: int = 0) -> None:
+        self.objects = FileObjects(Path(objects)) if isinstance(objects, str | Path) else objects
+        self.tenant, self.number = tenant, number
+        self._seen: dict[tuple[Topic, int], int] = {}
 
     def partition(self, number: int) -> Lake:
         """Return the lake of another partition of the log."""
-        return self if number == self.number else Lake(self.root, self.tenant, number)
+        if number == self.number:
+            return self
+        other = Lake(self.objects, self.tenant, number)
+        other._seen = self._seen
+        return other
 
     def files(self, topic: Topic) -> list[LakeFile]:
         """Return the files of a topic in offset order."""
-        return sorted((f for path in self._partitions(topic) for f in _files(path)), key=lambda file: file.first)
+        return _files(self.objects.names(self._of(topic), before=_PARTITIONS))
 
     def start(self, topic: Topic) -> int:
         """Return the first offset kept, or the end where nothing is."""
@@ -71,7 +79,13 @@ class Lake:
     def end(self, topic: Topic) -> int:
         """Return the highest archived offset + 1, from file names alone; 0 when nothing was archived."""
         newest = self._newest(topic)
-        return newest.last + 1 if newest else 0
+        end = newest.last + 1 if newest else 0
+        self._seen[topic, self.number] = end
+        return end
+
+    def seen_end(self, topic: Topic) -> int:
+        """Return the end without asking over a network: as it was when this process asked last, 0 where it never did."""
+        return self._seen.get((topic, self.number), 0) if self.objects.remote else self.end(topic)
 
     def write(self, topic: Topic, first_offset: int, records: Sequence[Record]) -> int:
         """Archive consecutive records, skipping those archived before; return the new end.
@@ -80,14 +94,14 @@ class Lake:
             NearlineError: records between the lake's end and `first_offset` are missing.
             StoreUnavailableError: disk full or failing; whole files count, the rest does not.
         """
-        with self.locked():
+        with self.locked() as held:
             newest = self._newest(topic)
             end = newest.last + 1 if newest else first_offset
             if first_offset > end:
                 remedy = f"the lake's {topic} ends at {end}; archive what is between, or restore the log"
                 raise NearlineError("first_offset", first_offset, remedy)
             rows = table_from_records(records[end - first_offset :], topic, end, self.tenant, self.number)
-            self._place(topic, end, rows)
+            self._place(held, topic, end, rows)
         return self.end(topic)
 
     def write_table(self, topic: Topic, table: pa.Table) -> int:
@@ -96,9 +110,9 @@ class Lake:
         Takes any of the lake's columns (and `action_type`); offsets and keys are made here, `ingested_at` is
         `timestamp` where it is missing, and other missing columns are blank.
         """
-        with self.locked():
+        with self.locked() as held:
             end = self.end(topic)
-            self._place(topic, end, complete(table, topic, end, self.tenant, self.number))
+            self._place(held, topic, end, complete(table, topic, end, self.tenant, self.number))
         return self.end(topic)
 
     def scan(
@@ -129,10 +143,10 @@ class Lake:
             if since_ms is not None and (file.day + 1) * DAY <= since_ms:
                 continue
             try:
-                parquet = pq.ParquetFile(file.path)
+                parquet = pq.ParquetFile(self.objects.source(file.name))
             except FileNotFoundError as error:
                 remedy = "it expired during the scan; start the scan again"
-                raise NearlineError("lake file", str(file.path), remedy) from error
+                raise NearlineError("lake file", file.name, remedy) from error
             with parquet:
                 for group in range(parquet.num_row_groups):
                     piece = _between(parquet.read_row_group(group, needed), start, end, since_ms)
@@ -145,20 +159,17 @@ class Lake:
         The newest file stays, without its rows: its name says where the archive ends.
         """
         dropped = 0
-        with self.locked():
+        with self.locked() as held:
             files = [file for file in self.files(topic) if (file.day + 1) * DAY <= before_ms]
             newest = self._newest(topic)
-            for file in files:
-                if file == newest:
-                    if pq.read_metadata(file.path).num_rows:
-                        self._replace(file.path, SCHEMA.empty_table())
-                        dropped += 1
-                    continue
-                file.path.unlink()
-                dropped += 1
-                if not _files(file.path.parent):
-                    file.path.parent.rmdir()
-        return dropped
+            if newest in files:
+                files.remove(newest)
+                if pq.read_metadata(self.objects.source(newest.name)).num_rows:
+                    self._replace(held, newest.name, SCHEMA.empty_table())
+                    dropped = 1
+            held.check()
+            self.objects.delete([file.name for file in files])
+        return dropped + len(files)
 
     def erase(self, user_ids: set[str], before_ms: int | None = None) -> int:
         """Remove all rows of users (of those ingested before `before_ms`, ms UTC); return how many.
@@ -168,31 +179,34 @@ class Lake:
         """
         erased = 0
         ids = pa.array(sorted(user_ids), pa.string())
-        with self.locked():
+        with self.locked() as held:
             for file in [file for topic in TOPICS for file in self.files(topic)]:
-                few = pq.ParquetFile(file.path).read(["user_id", "event_type", "ingested_at"])
+                few = pq.ParquetFile(self.objects.source(file.name)).read(["user_id", "event_type", "ingested_at"])
                 gone = _gone(few, ids, before_ms)
                 count = pc.sum(gone).as_py() or 0
                 if count:
-                    table = pq.ParquetFile(file.path).read()
-                    self._replace(file.path, table.filter(pc.invert(gone)))
+                    table = pq.ParquetFile(self.objects.source(file.name)).read()
+                    self._replace(held, file.name, table.filter(pc.invert(gone)))
                     erased += count
         return erased
 
-    def _partitions(self, topic: Topic) -> list[Path]:
-        return sorted(self._of(topic).glob("date=????-??-??"))
+    def locked(self) -> AbstractContextManager[Held]:
+        """Keep other writers out, in whatever process."""
+        return self.objects.locked(f"{self.tenant}/.lock")
 
-    def _of(self, topic: Topic) -> Path:
+    def _of(self, topic: Topic) -> str:
         """Return the folder of a topic; the first partition's, as of logs that have no other, is the topic's own."""
-        return self.folder / topic / f"partition={self.number}" if self.number else self.folder / topic
+        folder = f"{self.tenant}/{topic}"
+        return f"{folder}/{_PARTITIONS}{self.number}" if self.number else folder
 
     def _newest(self, topic: Topic) -> LakeFile | None:
-        for path in reversed(self._partitions(topic)):
-            if files := _files(path):
-                return max(files, key=lambda file: file.last)
+        folder = self._of(topic)
+        for date in reversed(self.objects.folders(folder)):
+            if date.startswith(_DATES) and (files := _files(self.objects.names(f"{folder}/{date}"))):
+                return files[-1]
         return None
 
-    def _place(self, topic: Topic, first: int, table: pa.Table) -> None:
+    def _place(self, held: Held, topic: Topic, first: int, table: pa.Table) -> None:
         """Write rows with offsets from `first` on, one file per date."""
         if not table.num_rows:
             return
@@ -203,38 +217,31 @@ class Lake:
         for a, b in pairwise(cuts):
             date = datetime.fromtimestamp(int(days[a]) * DAY / 1000, UTC).strftime("%Y-%m-%d")
             name = f"{first + a:015d}-{first + b - 1:015d}.parquet"
-            self._replace(self._of(topic) / f"date={date}" / name, table.slice(a, b - a))
+            self._replace(held, f"{self._of(topic)}/{_DATES}{date}/{name}", table.slice(a, b - a))
 
-    def _replace(self, path: Path, table: pa.Table) -> None:
-        """Write a file so that it is there whole, on disk, or not at all."""
-        temporary = path.parent / ".writing.tmp"  # one name: what a killed writer left is written over
-        text = [name for name in SCHEMA.names if name not in _DELTA]
-        try:
-            _make(path.parent)
-            pq.write_table(
-                table, temporary, compression="zstd", row_group_size=ROWS, use_dictionary=text,
-                column_encoding=dict.fromkeys(_DELTA, "DELTA_BINARY_PACKED"),
-            )  # fmt: skip
-            sync(temporary)
-            os.replace(temporary, path)
-            sync(path.parent)
-        except OSError as error:
-            temporary.unlink(missing_ok=True)
-            raise StoreUnavailableError(f"the lake {self.folder} can't be written: {error}") from error
-
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep other writers out, in whatever process."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / ".lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+    def _replace(self, held: Held, name: str, table: pa.Table) -> None:
+        """Write a file so that it is there whole, durably, or not at all."""
+        text, out = [column for column in SCHEMA.names if column not in _DELTA], pa.BufferOutputStream()
+        pq.write_table(
+            table, out, compression="zstd", row_group_size=ROWS, use_dictionary=text,
+            column_encoding=dict.fromkeys(_DELTA, "DELTA_BINARY_PACKED"),
+        )  # fmt: skip
+        held.check()
+        self.objects.put(name, out.getvalue())
 
 
-def _files(partition: Path) -> list[LakeFile]:
-    day = int(datetime.fromisoformat(partition.name[5:] + "T00:00+00:00").timestamp()) * 1000 // DAY
-    found = [(entry.path, _FILE.fullmatch(entry.name)) for entry in os.scandir(partition)]
-    return [LakeFile(Path(path), int(match[1]), int(match[2]), day) for path, match in found if match]
+def _files(names: Sequence[str]) -> list[LakeFile]:
+    """Return the files among names, in offset order."""
+    found = [(name, match) for name in names if (match := _FILE.fullmatch(name))]
+    return sorted(
+        (LakeFile(name, int(match[2]), int(match[3]), _day(match[1])) for name, match in found), key=lambda file: file.first
+    )
+
+
+@cache
+def _day(date: str) -> int:
+    """Return a date as days since 1970."""
+    return int(datetime.fromisoformat(date + "T00:00+00:00").timestamp()) * 1000 // DAY
 
 
 def _between(table: pa.Table, start: int, end: int | None, since_ms: int | None) -> pa.Table:
@@ -257,11 +264,3 @@ def _gone(table: pa.Table, ids: pa.Array, before_ms: int | None) -> pa.ChunkedAr
         pc.not_equal(table["event_type"].cast(pa.string()), ERASE),
     )
     return gone if before_ms is None else pc.and_(gone, pc.less(table["ingested_at"], before_ms))
-
-
-def _make(folder: Path) -> None:
-    """Make a folder that is there after a power cut too."""
-    if not folder.exists():
-        _make(folder.parent)
-        folder.mkdir(exist_ok=True)
-        sync(folder.parent)

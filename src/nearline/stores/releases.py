@@ -34,6 +34,7 @@ class Manifest(msgspec.Struct, frozen=True):
         fitted_until, taught_until, evaluated_until: T0, T1 and the end of the data. The sources that were judged were fitted
             until T0, those published until the end.
         metrics: by name, of this release and of what it was compared with.
+        files: SHA-256 of each array's file by its name below the release, in hex, where it is in a registry.
     """
 
     version: str
@@ -53,6 +54,7 @@ class Manifest(msgspec.Struct, frozen=True):
     gates: list[Gate]
     embedding_version: str
     dropped: dict[str, int]
+    files: dict[str, str] = {}
 
 
 class Release(msgspec.Struct, frozen=True):
@@ -81,6 +83,13 @@ class ReleaseStore:
         """Return the version in service, "" before the first."""
         pointer = self.folder / "CURRENT"
         return pointer.read_text().strip() if pointer.exists() else ""
+
+    def published(self) -> str:
+        """Return the version that all servers are to serve, "" before the first."""
+        return self.current()
+
+    def refresh(self) -> None:
+        """Learn of what others published; in a folder all of it is known already."""
 
     def next_version(self) -> str:
         """Return a version that sorts after all there are."""
@@ -141,12 +150,17 @@ class ReleaseStore:
             for name, array in own.items():
                 np.save(draft / component / f"{name}.npy", array)
         draft.mkdir(parents=True, exist_ok=True)
-        text = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
-        (draft / "manifest.json").write_bytes(text)
+        (draft / "manifest.json").write_bytes(encoded(manifest))
         for path in [*draft.rglob("*"), draft]:
             sync(path)
         draft.rename(final)
         self.use(manifest.version)
+
+    def attach(self, version: str, name: str, data: bytes) -> None:
+        """Add a file to a release that servers don't load, for others to take away."""
+        path = self.folder / version / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(data)
 
     def use(self, version: str) -> None:
         """Make a release current.
@@ -160,3 +174,8 @@ class ReleaseStore:
         sync(draft)
         draft.replace(self.folder / "CURRENT")
         sync(self.folder)
+
+
+def encoded(manifest: Manifest) -> bytes:
+    """Return a manifest as its file is."""
+    return msgspec.json.format(msgspec.json.encode(manifest), indent=2)

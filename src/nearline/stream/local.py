@@ -109,9 +109,9 @@ class LocalStream:
         return self.follow(log)
 
     def _end(self, log: Log, topic: Topic) -> int:
-        """Return where lake and log end, the sum of their partitions."""
+        """Return where lake and log end, the sum of their partitions; no network is asked for it."""
         lake, numbers = self.tenant.lake, [number for at, number in places(log) if at == topic]
-        return sum(max(log.partition(number).end(topic), lake.partition(number).end(topic)) for number in numbers)
+        return sum(max(log.partition(number).end(topic), lake.partition(number).seen_end(topic)) for number in numbers)
 
     def follow(self, log: Log) -> int:
         """Fold what lake and log hold beyond the state; return the number of events."""

@@ -12,7 +12,7 @@ from nearline.stores.diagnoses import diagnose
 from nearline.stores.finding import Finding
 
 if TYPE_CHECKING:
-    from nearline.embedded.doctor import System
+    from nearline.embedded.doctor import LogSeen, System
 
 SKEW = 5_000
 """ms that a record's time may be ahead."""
@@ -32,6 +32,16 @@ def look(system: System) -> Iterator[Finding]:
     shared = scheme_of(settings.storage.log) != "sqlite"
     name = shown(settings.storage.log) if shared else str(tenant.folder)
     yield Finding("ok", "log", f"{name}: {log.events:,} events, {log.rate:,.1f}/s lately")
+    if log.archived:
+        yield from _archive(system, log)
+    if log.ahead_ms > SKEW:
+        why = "a server's clock is ahead: what it writes counts as newer than what follows"
+        yield Finding("warning", "clock", f"{log.ahead_ms / 1e3:,.0f} s ahead of here", why, "keep all machines' time by NTP")
+
+
+def _archive(system: System, log: LogSeen) -> Iterator[Finding]:
+    """Yield what waits for the lake."""
+    settings = system.tenant.settings
     behind = {at: end - log.archived[at] for at, end in log.ends.items()}
     waits = sum(behind.values())
     remedy = "see the server's log for why maintain fails, or run nearline maintain by a schedule"
@@ -49,6 +59,3 @@ def look(system: System) -> Iterator[Finding]:
         yield Finding("warning", "archive", f"{waits:,} records wait, the oldest {log.waiting_ms / HOUR:,.1f} h", why, remedy)
     else:
         yield Finding("ok", "archive", f"{waits:,} records wait")
-    if log.ahead_ms > SKEW:
-        why = "a server's clock is ahead: what it writes counts as newer than what follows"
-        yield Finding("warning", "clock", f"{log.ahead_ms / 1e3:,.0f} s ahead of here", why, "keep all machines' time by NTP")

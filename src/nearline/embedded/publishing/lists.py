@@ -8,6 +8,7 @@ import threading
 from nearline.app.binding import build_pipeline
 from nearline.app.release import current_release
 from nearline.app.tenant import Tenant
+from nearline.embedded.refreshing import refreshing
 from nearline.pipeline.pipeline import Pipeline
 from nearline.schema.query import Query
 from nearline.schema.result import Result
@@ -35,6 +36,7 @@ class Lists:
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._renew, name="nearline-renewing", daemon=True)
         self._thread.start()
+        self._end_refreshing = refreshing(tenant.releases)
 
     def of(self, user_id: str, visitor: int) -> list[Result]:
         """Return a user's lists, one for each surface."""
@@ -77,5 +79,6 @@ class Lists:
 
     def close(self) -> None:
         """End the thread that renews."""
+        self._end_refreshing()
         self._ending.set()
         self._thread.join()
