@@ -19,11 +19,12 @@ class Webhook:
         status: that it answers; by user where `by_user` names one.
         got: what it answered 2xx, in order, with the headers of the last in `headers`.
         hangs: seconds before it answers.
+        drops: whether it closes each connection after an answer, without having said so.
         asked: posts that came.
     """
 
     def __init__(self) -> None:
-        self.status, self.by_user, self.hangs, self.asked = 204, {}, 0.0, 0
+        self.status, self.by_user, self.hangs, self.drops, self.asked = 204, {}, 0.0, False, 0
         self.got: list[Result] = []
         self.port = 0
         self._server: ThreadingHTTPServer | None = None
@@ -57,6 +58,7 @@ class Webhook:
                 self.send_response(status)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
+                self.close_connection = hook.drops
 
             def log_message(self, *_: object) -> None:
                 """Say nothing."""

@@ -54,6 +54,11 @@ WRONG_FILES = [
     ("[candidates]\nquota = 5", "candidates.quota", "5", "a table of names"),
     ("[candidates.surfaces]\nbasket = { als = 1 }", "candidates.surfaces", "'basket'", "use one of cart, email"),
     ("[candidates.surfaces]\ncart = { als = -1 }", "candidates.surfaces", "{'cart': {'als': -1}}", "a whole number from 0"),
+    ("[publish]\nto = ['pigeon://loft']", "publish.to", "'pigeon://loft'", "use one of file:, http:"),
+    ("[publish]\nto = 'redis://:hunter2@h'", "publish.to", "'(hidden)'", "a list of URLs"),
+    ("[publish]\nsurfaces = ['basket']", "publish.surfaces", "'basket'", "use one of cart, email"),
+    ("[publish]\nsurfaces = []", "publish.surfaces", "()", "name at least one"),
+    ("[storage]\nresults = 'pigeon:'", "storage.results", "'pigeon:'", "use one of file:, http:"),
     ("[train]\nevery = 'daily'", "train.every", "'daily'", '"24h"'),
     ("[train]\nevery = '10s'", "train.every", "'10s'", "at most once a minute"),
     ("[train]\nevery = '99999d'", "train.every", "'99999d'", "ten years"),
@@ -205,3 +210,12 @@ def test_every_setting_is_documented() -> None:
         assert key.description.endswith(".")
         assert "\n" not in key.description
         assert f"\n{key.name} = " in settings_toml() or f"\n[{key.path}]\n" in settings_toml()
+
+
+def test_subscribers_are_taken_and_shown_to_nobody() -> None:
+    settings = load_settings(None, {"NEARLINE_PUBLISH_TO": '["redis://:hunter2@h:1/0", "kafka://a:1,b:2/lists"]'})
+    assert settings.publish.to == ("redis://:hunter2@h:1/0", "kafka://a:1,b:2/lists")
+    assert "hunter2" not in repr(settings)
+    with pytest.raises(NearlineError) as refused:
+        load_settings(None, {"NEARLINE_PUBLISH_TO": "pigeon://me:hunter2@loft"})
+    assert "hunter2" not in str(refused.value)

@@ -245,12 +245,17 @@ def test_a_webhook_refuses_fails_hangs_and_recovers(tmp_path: Path) -> None:
     assert [one.user_id for one in hook.got] == ["ann", "bob"]
     assert hook.headers["Authorization"] == "Basic d2hvOnBAc3M="
     assert hook.headers["Idempotency-Key"] == hook.got[-1].request_id
+    hook.drops = True
+    assert to.deliver([result("ann", 5), result("bob", 5)]) == []
+    time.sleep(0.1)
+    assert to.deliver([result("ann", 5), result("bob", 5)]) == []
+    hook.drops = False
     hook.hangs, asked = 2.0, hook.asked
     began = time.monotonic()
     failures = to.deliver([result("ann", 6), result("bob", 6)])
     assert time.monotonic() - began < 1.5  # the second is not waited for
     assert [failure.place for failure in failures] == [0, 1]
-    assert hook.asked == asked + 1
+    assert hook.asked == asked + 1, "a silent one is not asked twice"
     hook.stop()
     hook.hangs = 0.0
     failures = to.deliver([result("ann", 7)])

@@ -45,7 +45,7 @@ def publish(
     ] = None,
     dead: Annotated[bool, typer.Option("--dead", help="Deliver the dead letters again, and end.")] = False,
     to: Annotated[
-        list[str] | None, typer.Option(help="A subscriber instead of those of [publish] to, such as file:lists.jsonl.")
+        list[str] | None, typer.Option(help="A subscriber instead of those of publish.to, such as file:lists.jsonl.")
     ] = None,
     metrics: Annotated[str, typer.Option(help="Where GET /metrics is answered, such as 127.0.0.1:9465.")] = "",
 ) -> None:
@@ -113,7 +113,9 @@ def _tell(publisher: Publisher) -> None:
 
 def _line(publisher: Publisher) -> str:
     lag = f", oldest {publisher.oldest:.1f} s" if publisher.oldest >= 0.1 else ""
-    parts = [f"partitions {publisher.ledger.partitions}: {publisher.ledger.noted:,} events, {publisher.made:,} lists{lag}"]
+    ours = publisher.ledger.partitions
+    parts = [f"partitions {ours}: {publisher.ledger.noted:,} events, "] if ours else [""]
+    parts[0] += f"{publisher.made:,} lists{lag}"
     parts += [f"{publisher.failed:,} users whose lists can't be made"] if publisher.failed else []
     for one in publisher.couriers:
         told = {"delivered": one.delivered, "retried": one.retried, "dead": one.dead, "waiting": one.waiting}

@@ -308,7 +308,7 @@ class Engine:
         offset = ends[partition_of(key(user_id), self._log.partitions)]
         self.recommender.fallback.forget(key(user_id), offset)
         if self._published is not None:
-            self._published.forget(user_id, offset, self.tenant.name, self.clock)
+            self._published.forget(user_id, offset, self.tenant.name)
         return offset - 1
 
     async def recommend(self, query: Query, after: str = "") -> Served:
@@ -367,7 +367,7 @@ class Engine:
         """Return a finished run; where nothing was made in time, with what was published for its visitor before."""
         run = await self._worker.submit(recommender.start(query), pipeline)
         nothing = run.ranked is None or not len(run.ranked.scores)
-        if nothing and self._published is not None and not recommender.fallback.knows(query.visitor):
+        if nothing and query.limits and self._published is not None and not recommender.fallback.knows(query.visitor):
             run.published = await self._published.of(query)
         return run
 

@@ -14,7 +14,7 @@ class Result(msgspec.Struct, frozen=True):
         items: best first, as the API has them; empty where there is none any more: his data was erased.
         offset: in his partition of `user_events`, up to which the list has seen his events.
         release: that ranked it, "none" before the first.
-        made_at: ms UTC.
+        made_at: ms UTC of the wall clock, whatever time the application's data is from.
         request_id: that clicks bring back; it ends with the surface.
     """
 

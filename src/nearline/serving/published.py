@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from nearline.schema.candidates import NOTHING, Retrieved
-from nearline.schema.clock import Clock
+from nearline.schema.clock import WallClock
 from nearline.schema.components import World
 from nearline.schema.errors import StoreUnavailableError
 from nearline.schema.ids import keys
@@ -53,9 +53,10 @@ class PublishedLists:
         self._missed()
         return NOTHING
 
-    def forget(self, user_id: str, offset: int, tenant: str, clock: Clock) -> None:
+    def forget(self, user_id: str, offset: int, tenant: str) -> None:
         """Have a user's lists emptied beside the requests, since his data is erased; `nearline publish` does so too."""
-        gone = [Result(tenant, user_id, surface, [], offset, "none", clock.now(), f"-{surface}") for surface in SURFACES]
+        now = WallClock().now()
+        gone = [Result(tenant, user_id, surface, [], offset, "none", now, f"-{surface}") for surface in SURFACES]
 
         def act() -> None:
             try:

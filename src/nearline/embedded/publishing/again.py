@@ -10,6 +10,7 @@ from msgspec import Struct
 from nearline.app.tenant import Tenant
 from nearline.embedded.publishing.courier import Courier
 from nearline.embedded.publishing.dead import DeadLetters
+from nearline.schema.clock import WallClock
 from nearline.stores.subscriber import Subscriber
 
 
@@ -32,7 +33,7 @@ def deliver_again(tenant: Tenant, subscribers: Mapping[str, Subscriber], ending:
     letters = DeadLetters(tenant.folder)
     taken = letters.take()
     couriers = {
-        name: Courier(name, subscriber, letters, tenant.clock, tenant.settings.publish.budget_seconds)
+        name: Courier(name, subscriber, letters, WallClock(), tenant.settings.publish.budget_seconds)
         for name, subscriber in subscribers.items()
     }
     others = [letter for letter in taken if letter.to not in couriers]

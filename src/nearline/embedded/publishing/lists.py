@@ -10,6 +10,7 @@ from nearline.app.release import current_release
 from nearline.app.tenant import Tenant
 from nearline.embedded.refreshing import refreshing
 from nearline.pipeline.pipeline import Pipeline
+from nearline.schema.clock import WallClock
 from nearline.schema.query import Query
 from nearline.schema.result import Result
 from nearline.serving.recommender import Recommender
@@ -29,7 +30,7 @@ class Lists:
     """
 
     def __init__(self, tenant: Tenant, world: OnlineWorld) -> None:
-        self._tenant, self._world = tenant, world
+        self._tenant, self._world, self._wall = tenant, world, WallClock()
         self._version = tenant.releases.current()
         self._recommender = Recommender(tenant, world, self._pipeline())
         self._recommender.pipeline.renew(tenant.clock.now())
@@ -44,7 +45,7 @@ class Lists:
 
     def none(self, user_id: str, offset: int) -> list[Result]:
         """Return empty lists, for a user whose data was erased."""
-        surfaces, now = self._tenant.settings.publish.surfaces, self._tenant.clock.now()
+        surfaces, now = self._tenant.settings.publish.surfaces, self._wall.now()
         return [Result(self._tenant.name, user_id, surface, [], offset, "none", now, f"-{surface}") for surface in surfaces]
 
     def _made(self, user_id: str, visitor: int, surface: str) -> Result:
@@ -58,7 +59,14 @@ class Lists:
         for name, error in run.trace.get("errors", {}).items():
             logger.warning("a component failed", extra={"component": name, "error": error})
         return Result(
-            self._tenant.name, user_id, surface, served.items, served.offset, served.model_version, now, served.request_id
+            self._tenant.name,
+            user_id,
+            surface,
+            served.items,
+            served.offset,
+            served.model_version,
+            self._wall.now(),
+            served.request_id,
         )
 
     def _pipeline(self) -> Pipeline:

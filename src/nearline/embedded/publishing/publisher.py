@@ -17,6 +17,7 @@ from nearline.embedded.publishing.dead import DeadLetters
 from nearline.embedded.publishing.ledger import Due, Ledger
 from nearline.embedded.publishing.lists import Lists
 from nearline.embedded.publishing.reader import PAUSE, WorldReader
+from nearline.schema.clock import WallClock
 from nearline.schema.errors import StoreUnavailableError
 from nearline.schema.event import ERASE, Record
 from nearline.schema.result import Result
@@ -58,7 +59,7 @@ class Publisher:
         self._tenant, self._log, self._ending = tenant, log, ending
         self.dead = DeadLetters(tenant.folder)
         self.couriers = [
-            Courier(name, subscriber, self.dead, tenant.clock, publish.budget_seconds)
+            Courier(name, subscriber, self.dead, WallClock(), publish.budget_seconds)
             for name, subscriber in subscribers.items()
         ]
         self._stream = LocalStream(tenant)
