@@ -6,6 +6,7 @@ The log and the state carry keys; a dense slot is private to one process. Key 0 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 import numpy as np
 import xxhash
@@ -38,6 +39,7 @@ def visitor_keys(user_ids: Iterable[str], session_ids: Iterable[str]) -> tuple[N
     return np.where(users == 0, sessions, users), sessions
 
 
+@lru_cache(1 << 16)
 def key32(name: str) -> int:
     """Return the 32-bit key of a category or brand; 0 for none. Collisions are refused when an item is registered."""
     return (_hash(name) & 0xFFFFFFFF) or 1 if name else 0

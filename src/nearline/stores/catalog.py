@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -16,7 +17,7 @@ from nearline.schema.components import ItemColumns
 from nearline.schema.declared import is_declaration
 from nearline.schema.errors import NearlineError
 from nearline.schema.event import POISON, Record
-from nearline.schema.ids import key, key32
+from nearline.schema.ids import key, key32, keys
 from nearline.schema.item import Item
 from nearline.stores.state import MemoryState
 
@@ -85,35 +86,45 @@ class Catalog:
             for name in (item.category, item.brand):
                 if name and self.names.setdefault(key32(name), name) != name:
                     raise NearlineError("category or brand", name, f"its key is that of {self.names[key32(name)]!r}; rename it")
-        slots = self.state.register(np.array([key(item.item_id) for item in batch], np.uint64))
+        slots = self.state.register(keys(item.item_id for item in batch))
         self.sync()
-        columns = self.columns
         for item, slot in zip(batch, slots.tolist(), strict=True):
             if self.ids[slot] and self.ids[slot] != item.item_id:
                 raise NearlineError("item_id", item.item_id, f"its key is that of {self.ids[slot]!r}; use another id")
             self.ids[slot] = item.item_id
             self.items[item.item_id] = item
-            columns.category[slot], columns.brand[slot] = key32(item.category), key32(item.brand)
-            columns.price[slot] = math.nan if item.price is None else item.price
-            columns.created[slot], columns.available[slot] = item.created_at, item.available
-            columns.top[slot] = key32(item.category.split(">", 1)[0].strip())
-            self._offer(item, slot)
             meta = Metadata(item.title, item.category, item.brand, item.price, item.image_url, item.tags, item.attributes)
             self.fragments[slot] = msgspec.Raw(_encode(meta))
             self._tokens[slot] = _tokens(item)
+        # Of two that are the same item the last one counts.
+        columns = self.columns
+        columns.category[slots] = [key32(item.category) for item in batch]
+        columns.brand[slots] = [key32(item.brand) for item in batch]
+        columns.price[slots] = [math.nan if item.price is None else item.price for item in batch]
+        columns.created[slots] = [item.created_at for item in batch]
+        columns.top[slots] = [key32(item.category.split(">", 1)[0].strip()) for item in batch]
+        columns.begins[slots] = [item.available_from for item in batch]
+        columns.ends[slots] = [item.available_until for item in batch]
+        columns.owner[slots] = keys(item.owner for item in batch)
+        columns.regions[slots] = [self._regions(item.regions) for item in batch]
+        # Last, so that who reads meanwhile does not take it without its window.
+        columns.available[slots] = [item.available for item in batch]
+        for name, given in (
+            ("window", any(item.available_from or item.available_until for item in batch)),
+            ("owner", any(item.owner for item in batch)),
+            ("regions", any(item.regions for item in batch)),
+        ):
+            if given:
+                self.fields.add(name)
         self._changed(slots)
 
-    def _offer(self, item: Item, slot: int) -> None:
-        """Note when, where and by whom an item is offered."""
-        columns, regions = self.columns, frozenset(item.regions)
-        columns.begins[slot], columns.ends[slot] = item.available_from, item.available_until
-        columns.owner[slot] = key(item.owner)
+    def _regions(self, names: Iterable[str]) -> int:
+        """Return the number of a set of regions."""
+        regions = frozenset(names)
         if regions not in self._region_numbers:
             self._region_numbers[regions] = len(self.region_sets)
             self.region_sets.append(regions)
-        columns.regions[slot] = self._region_numbers[regions]
-        given = {"window": item.available_from or item.available_until, "owner": item.owner, "regions": item.regions}
-        self.fields.update(name for name, value in given.items() if value)
+        return self._region_numbers[regions]
 
     def follow(self, items: Iterable[Item]) -> None:
         """Register items of the log; one that `put` refuses is left out, the same one in every replay."""
@@ -205,11 +216,17 @@ def _text(item: Item) -> str:
 
 
 def _tokens(item: Item) -> tuple[int, ...]:
-    path = [part.strip() for part in item.category.split(">")] if item.category else []
-    names = [f"category:{' > '.join(path[: depth + 1])}" for depth in range(len(path))]
-    names += [f"brand:{item.brand}"] if item.brand else []
-    names += [f"tag:{tag}" for tag in item.tags]
-    return tuple(dict.fromkeys(key32(name) for name in names))
+    tokens = [*_path_tokens(item.category)] if item.category else []
+    if item.brand:
+        tokens.append(key32(f"brand:{item.brand}"))
+    tokens += [key32(f"tag:{tag}") for tag in item.tags]
+    return tuple(dict.fromkeys(tokens))
+
+
+@lru_cache(1 << 14)
+def _path_tokens(category: str) -> tuple[int, ...]:
+    path = [part.strip() for part in category.split(">")]
+    return tuple(key32(f"category:{' > '.join(path[: depth + 1])}") for depth in range(len(path)))
 
 
 def _columns(n: int) -> ItemColumns:
