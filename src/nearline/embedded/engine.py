@@ -444,7 +444,7 @@ class Engine:
             if category and not (item.category == category or item.category.startswith(category + " > ")):
                 continue
             explanation = Explanation("trending", "Trending now")
-            fragment = self.catalog.fragments[slot]
+            fragment = self.catalog.items.fragment(slot)
             out.append(ServedItem(item.item_id, len(out) + 1, score, explanation, fragment, source))
             if len(out) == limit:
                 break

@@ -48,7 +48,7 @@ from nearline.serving.validate import LONGEST_QUERY
 from nearline.serving.validate_items import LONGEST, LONGEST_TAG, MOST_TAGS, TIMES
 from nearline.serving.validate_lists import LONGEST_TITLE, MOST_ITEMS, ListIn
 from nearline.serving.why import Why
-from nearline.stores.catalog import Metadata
+from nearline.stores.items import Metadata
 
 Json = dict[str, Any]
 _STRUCTS = (

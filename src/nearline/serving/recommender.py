@@ -78,7 +78,7 @@ class Recommender:
                 i + 1,
                 scores[i],
                 reasons[i],
-                catalog.fragments[slots[i]],
+                catalog.items.fragment(slots[i]),
                 sources[i].name,
             )
             for i in range(n)

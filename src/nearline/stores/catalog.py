@@ -6,7 +6,6 @@ import logging
 import math
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -19,9 +18,9 @@ from nearline.schema.errors import NearlineError
 from nearline.schema.event import POISON, Record
 from nearline.schema.ids import key, key32, keys
 from nearline.schema.item import Item
+from nearline.stores.items import Items
 from nearline.stores.state import MemoryState
 
-_encode = msgspec.json.Encoder().encode
 logger = logging.getLogger("nearline.catalog")
 
 
@@ -29,24 +28,12 @@ DELETED = "delete"
 """Event type of `item_events` that withdraws an item; the others carry the item whole, or declare something."""
 
 
-class Metadata(msgspec.Struct, omit_defaults=True):
-    """What a list shows of an item."""
-
-    title: str = ""
-    category: str = ""
-    brand: str = ""
-    price: float | None = None
-    image_url: str = ""
-    tags: tuple[str, ...] = ()
-    attributes: dict[str, Any] = msgspec.field(default_factory=dict)
-
-
 class Catalog:
     """Items by slot of the state's item index; an event about an unregistered item has a slot but is no candidate.
 
     Attributes:
         ids: item id by slot, "" where unregistered.
-        fragments: encoded `Metadata` by slot.
+        items: those that are registered, by id.
         version: changes with every item.
         fields: which of the rarer fields some item has had.
         region_sets: regions by number, as `ItemColumns.regions` has them.
@@ -56,9 +43,8 @@ class Catalog:
 
     def __init__(self, state: MemoryState) -> None:
         self.state = state
-        self.items: dict[str, Item] = {}
+        self.items = Items()
         self.ids: list[str] = []
-        self.fragments: list[msgspec.Raw] = []
         self.version = 0
         self.offset = 0
         self.names: dict[int, str] = {}
@@ -92,9 +78,7 @@ class Catalog:
             if self.ids[slot] and self.ids[slot] != item.item_id:
                 raise NearlineError("item_id", item.item_id, f"its key is that of {self.ids[slot]!r}; use another id")
             self.ids[slot] = item.item_id
-            self.items[item.item_id] = item
-            meta = Metadata(item.title, item.category, item.brand, item.price, item.image_url, item.tags, item.attributes)
-            self.fragments[slot] = msgspec.Raw(_encode(meta))
+            self.items.put(slot, item)
             self._tokens[slot] = _tokens(item)
         # Of two that are the same item the last one counts.
         columns = self.columns
@@ -154,8 +138,7 @@ class Catalog:
 
     def withdraw(self, item_id: str) -> bool:
         """Take an item out of every list; what is known of it stays. Return whether it was there."""
-        item = self.items.pop(item_id, None)
-        if item is None:
+        if not self.items.withdraw(item_id):
             return False
         slot = self.slot(item_id)
         self.columns.available[slot] = False
@@ -181,7 +164,7 @@ class Catalog:
         if need > have:
             more = need - have
             self.ids.extend([""] * more)
-            self.fragments.extend([msgspec.Raw(b"{}")] * more)
+            self.items.extend(need)
             self._tokens.extend([()] * more)
         if need > len(self.columns.key):
             grown = _columns(max(1024, need + need // 2))

@@ -12,7 +12,6 @@ import numpy as np
 
 from nearline.schema.components import Arrays
 from nearline.schema.declared import Declaration
-from nearline.schema.item import Item
 from nearline.stores.durable import sync
 
 STALE = 3600
@@ -24,13 +23,14 @@ class SnapshotInfo(msgspec.Struct, frozen=True):
 
     Attributes:
         state_set: hash of everything that gives the rows their form and meaning.
+        n_items: that were registered; the items are an array.
         arrays: names of its arrays; set when it is saved.
     """
 
     state_set: str
     user_events: int
     item_events: int
-    items: list[Item]
+    n_items: int
     declared: list[Declaration] = []
     arrays: tuple[str, ...] = ()
 

@@ -18,9 +18,13 @@ from nearline.stores.catalog import DELETED, item_of
 from nearline.stores.dedupe import Duplicates
 from nearline.stores.encode import IDENTIFIED_COLUMNS, belonging, events_from_records, events_from_table, ids_of
 from nearline.stores.history import history, iter_records, pieces
+from nearline.stores.items import loaded
 from nearline.stores.log import Log, Page, Position
 from nearline.stores.snapshots import SnapshotInfo
 from nearline.stores.world import OnlineWorld
+
+ITEMS = "catalogue"
+"""What the array of registered items is called in a snapshot."""
 
 
 class LocalStream:
@@ -99,7 +103,8 @@ class LocalStream:
             info, arrays = found
             self.world.state.load(arrays)
             self.world.catalog.sync()
-            self.world.catalog.follow(info.items)
+            for page in loaded(arrays[ITEMS]):
+                self.world.catalog.follow(page)
             for declaration in info.declared:
                 self.world.declared.put(declaration)
             self.world.catalog.offset = info.item_events
@@ -176,10 +181,10 @@ class LocalStream:
             self.tenant.state_set,
             self.world.state.offset,
             catalog.offset,
-            list(catalog.items.values()),
+            len(catalog),
             self.world.declared.all(),
         )
-        arrays: dict[str, Any] = self.world.state.dump() | self.world.showings.dump()
+        arrays: dict[str, Any] = {ITEMS: catalog.items.dump(), **self.world.state.dump(), **self.world.showings.dump()}
         for number, duplicates in enumerate(self.by_partition):
             arrays |= duplicates.dump(_name(number))
         self.tenant.snapshots.save(info, arrays)
