@@ -74,7 +74,8 @@ def demo(
                 console.print(
                     f"\n[bold]serving http://127.0.0.1:{port}, {seconds:.0f} s after the start.[/] Ctrl-C stops it all."
                 )
-                signal.pause()
+                while True:
+                    time.sleep(1)  # pause() would sleep through a signal that comes just before it
     except KeyboardInterrupt:
         pass
     console.print(f"everything is down; it is saved in [bold]{folder}[/], and the next start goes on from there")

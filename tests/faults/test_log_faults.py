@@ -137,8 +137,11 @@ def test_a_full_disk_refuses_and_loses_nothing(tmp_path: Path, folder: list[Serv
 
     assert server.process is not None
     resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    until = time.monotonic() + 20
     status, taken, _ = server.ask("POST", "/v1/events", events(done - 100, 300, 2_000))
-    assert (status, taken["accepted"]) == (202, 300)
+    while status == 503 and time.monotonic() < until:  # an impression that is tried again may be the first to hear of it
+        status, taken, _ = server.ask("POST", "/v1/events", events(done - 100, 300, 2_000))
+    assert (status, taken.get("accepted")) == (202, 300), taken
     assert offsets(server) == {"state": done + 200, "log": done + 200}
     assert stored(server) == [f"e{k}" for k in range(done + 200)]
     assert server.stop() in (0, -15)

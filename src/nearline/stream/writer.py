@@ -73,6 +73,9 @@ class Writer:
         self.away: StoreUnavailableError | None = None
         """What the log said when it last took nothing; `None` while it takes what comes."""
         self.pending = 0
+        """Records that are not written yet."""
+        self._asking = 0
+        """Records whose commit is under way or due at once."""
         self._arrived: list[Submission] = []
         self._left: list[tuple[Topic, Record]] = []
         self._kept: list[tuple[Topic, Record]] = []
@@ -88,7 +91,7 @@ class Writer:
         A log that takes nothing may take seconds to say so: one at a time asks it, the others hear at once what it said last.
         """
         future: asyncio.Future[Ends] = self._loop.create_future()
-        if self.away is not None and self.pending:
+        if self.away is not None and self._asking:
             future.set_exception(StoreUnavailableError(str(self.away)))
             return future
         self.pending += len(records)
@@ -97,6 +100,7 @@ class Writer:
 
     def _arrive(self, submission: Submission) -> None:
         """Hand over together what arrives in one turn of the loop: larger commits, and the thread wakes once."""
+        self._asking += len(submission.records)
         self._arrived.append(submission)
         if len(self._arrived) == 1:
             self._loop.call_soon(self._hand_over)
@@ -136,6 +140,7 @@ class Writer:
         for topic in TOPICS:
             records = [record for at, record in left if at == topic]
             if records:
+                self._asking += len(records)
                 self._arrived.append(Submission(topic, records))
         self._hand_over()
 
@@ -255,6 +260,7 @@ class Writer:
         self, group: list[Submission], ends: dict[Topic, Ends], size: int, events: int, error: Exception | None
     ) -> None:
         self.pending -= size
+        self._asking -= size
         refused: list[tuple[Topic, Record]] = []
         for submission in group:
             future = submission.future

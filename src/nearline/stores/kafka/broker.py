@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
 
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from nearline.schema.errors import StoreUnavailableError
@@ -20,6 +21,8 @@ LOOK = 2.0
 """Seconds that it may take to say where a topic ends."""
 DELIVERY = 5_000
 """Milliseconds after which a record that no broker acknowledged is refused."""
+CONNECTING = 0.5
+"""Seconds that a new producer waits for a broker."""
 READERS = 4
 """Partitions that are read at the same time, by `read`."""
 
@@ -67,8 +70,11 @@ class Broker:
         return self._admin
 
     def producer(self) -> Producer:
-        """Return the one producer."""
-        self._producer = self._producer or Producer(self._producer_config)
+        """Return the one producer, connected if a broker answers: else its first record waits a second for that."""
+        if self._producer is None:
+            self._producer = Producer(self._producer_config)
+            with contextlib.suppress(KafkaException):
+                self._producer.list_topics(timeout=CONNECTING)
         return self._producer
 
     def renew(self) -> None:

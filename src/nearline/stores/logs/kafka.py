@@ -35,23 +35,24 @@ def open_log(place: LogPlace) -> KafkaLog:
     except KafkaException as error:
         remedy = f"start the brokers, or name others; Kafka says: {error.args[0].str()}"
         raise NearlineError("storage.log", shown, remedy) from error
-    return KafkaLog(config, names, place.partitions, shown)
+    broker = Broker(config, names, shown)
+    if not place.read_only:
+        broker.producer()  # a broker takes up to a second to know a new one: not in the first event's time
+    return KafkaLog(broker, place.partitions)
 
 
 class KafkaLog:
     """A `Log` on Kafka, and one of its partitions.
 
     Args:
-        config: librdkafka's settings.
-        names: of the topics.
+        broker: the connections.
         partitions: of `user_events` and `feedback`.
-        shown: the URL without secrets.
     """
 
     shared = True
 
-    def __init__(self, config: Config, names: Mapping[Topic, str], partitions: int, shown: str) -> None:
-        self._broker, self.partitions, self._number = Broker(config, names, shown), partitions, 0
+    def __init__(self, broker: Broker, partitions: int) -> None:
+        self._broker, self.partitions, self._number = broker, partitions, 0
         self._appending = threading.Lock()
 
     def partition(self, number: int) -> KafkaLog:
