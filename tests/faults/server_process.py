@@ -43,6 +43,7 @@ class Server:
         given = {"STORAGE_PATH": folder / "data", "SERVER_PORT": 0, **(settings or {})}
         self.settings = {f"NEARLINE_{name}": str(value) for name, value in given.items()}
         self.port, self.process = 0, None
+        self.headers: dict[str, str] = {}
         self.starts = 0
 
     process: subprocess.Popen[bytes] | None
@@ -111,7 +112,7 @@ class Server:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         try:
             text = None if body is None else json.dumps(body)
-            connection.request(method, path, text, {"Content-Type": "application/json"} if text else {})
+            connection.request(method, path, text, {**self.headers, **({"Content-Type": "application/json"} if text else {})})
             response = connection.getresponse()
             content = response.read()
             return response.status, json.loads(content) if content else None, dict(response.headers)

@@ -127,10 +127,10 @@ def test_rows_are_those_of_one_reader_whoever_is_killed(shop: Server) -> None:
 
 
 def scraped(port: int) -> dict[str, float]:
-    """Return what a worker's metrics say."""
+    """Return what a worker's metrics say, and by partition where they are by partition."""
     with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
-        families = text_string_to_metric_families(answer.read().decode())
-        return {sample.name: sample.value for family in families for sample in family.samples}
+        samples = [sample for family in text_string_to_metric_families(answer.read().decode()) for sample in family.samples]
+    return {":".join([sample.name, *sample.labels.values()]): sample.value for sample in samples}
 
 
 def test_a_worker_that_ends_while_the_store_is_away_leaves_its_events_to_the_next(broker: Kafka, tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_a_worker_that_ends_while_the_store_is_away_leaves_its_events_to_the_nex
         assert {row.visitor: row for row in store.read(list(wanted))[0]} == wanted
         found = scraped(port)
         assert found["nearline_stream_partitions"] == PARTITIONS
-        assert found["nearline_stream_lag_events"] == 0
+        assert {found[f"nearline_stream_lag_events:{n}"] for n in range(PARTITIONS)} == {0}
         assert found["nearline_stream_rows_answer"] == 1
         assert found["nearline_stream_events_total"] + found["nearline_stream_duplicates_total"] == len(records)
         assert found["nearline_stream_duplicates_total"] > 0

@@ -61,12 +61,12 @@ class PartitionsFolder:
         return self._store.answers
 
     @property
-    def lag(self) -> int | None:
-        """Events of its partitions that are not in the rows; None while the log does not answer."""
+    def lags(self) -> dict[str, float]:
+        """Events that are not in the rows, by partition; empty while the log does not answer."""
         try:
-            return sum(max(0, self._log.partition(n).end("user_events") - done) for n, done in [*self.done.items()])
+            return {str(n): max(0.0, self._log.partition(n).end("user_events") - done) for n, done in [*self.done.items()]}
         except StoreUnavailableError:
-            return None
+            return {}
 
     def begin(self, number: int) -> int:
         """Begin with a partition from where its rows are in the store, and return that offset.
