@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
@@ -14,8 +16,13 @@ from server_process import Server, items
 
 from engines.kafka import Kafka
 from engines.valkey import Valkey
+from nearline.app.tenant import Tenant
 from nearline.embedded.checkups.growth import Size, next_step, stage_of
-from nearline.serving.scraped import scraped
+from nearline.embedded.doctor import examine
+from nearline.schema.clock import HOUR
+from nearline.schema.event import Record
+from nearline.serving.metrics import Metrics
+from nearline.serving.scraped import Scraped, scraped
 
 
 def ask(server: Server, status: int, *arguments: str) -> dict[str, dict[str, Any]]:
@@ -126,6 +133,85 @@ def test_the_next_step_is_the_highest_that_a_number_asks_for() -> None:
         ("kafka://h", "redis://h"),
     ]
     assert [stage_of(*urls) for urls in settings] == [0, 1, 2, 3]
+
+
+def due(tenant: Tenant, server: Scraped | None = None) -> tuple[str, str]:
+    """Return the next step that is named, and the numbers that ask for it; "" for none."""
+    found = [(one.what, one.value) for one in examine(tenant, server) if one.level == "grow"]
+    return found[0] if found else ("", "")
+
+
+def test_what_is_stored_names_the_next_step(tmp_path: Path) -> None:
+    tenant = Server(tmp_path).tenant()
+    log, now = tenant.log(), tenant.clock.now()
+    try:
+        # Events of this morning count, but say nothing of the rate.
+        old = [Record("", "click", f"u{n % 999}", f"i{n % 99}", now - 3 * HOUR, now - 3 * HOUR) for n in range(999_999)]
+        log.append({"user_events": old})
+        assert due(tenant) == ("", "")
+        log.append({"user_events": old[:1]})
+        what, why = due(tenant)
+        assert (what, why) == ("next: stage 1, log and rows in SQL", "1,000,000 events (from 1,000,000 on)")
+        # 5,000 a second for a minute, by their time of arrival.
+        now = tenant.clock.now()
+        log.append({"user_events": [msgspec.structs.replace(one, ingested_at=now) for one in old[:300_000]]})
+        what, why = due(tenant)
+        assert what == "next: stage 2, rows in Redis, training by night"
+        assert re.fullmatch(r"5,\d{3} events/s \(from 5,000 on\)", why)
+        for n, (stage, name) in {100_000: (2, "rows in Redis"), 1_000_000: (3, "Kafka, and an approximate index")}.items():
+            log.append({"item_events": [Record("", "$item", "", f"i{k}", now, now) for k in range(log.end("item_events"), n)]})
+            what, why = due(tenant)
+            assert what.startswith(f"next: stage {stage}, {name}")
+            assert f"{n:,} items (from {n:,} on)" in why
+    finally:
+        log.close()
+
+
+SLOW = """
+import time
+from nearline import App
+from nearline.sources.trending import TrendingSource
+
+class SlowSource(TrendingSource):
+    left = 4
+    def fetch(self, query, user, k):
+        if self.left:
+            self.left -= 1
+            time.sleep(0.4)
+        return super().fetch(query, user, k)
+
+app = App(name="slow", events=["click"], sources=[SlowSource()])
+"""
+
+
+def test_what_a_server_says_names_the_next_step(tmp_path: Path) -> None:
+    patient = {"BUDGET_TOTAL_MS": 9900, "BUDGET_CANDIDATES_MS": 9000, "TRAIN_EVERY": ""}
+    server = Server(tmp_path, patient, SLOW)
+    server.start()
+    try:
+        assert server.ask("POST", "/v1/items", items(100))[0] == 200
+        url = ("--url", f"http://127.0.0.1:{server.port}")
+        for n in range(110):
+            assert server.ask("GET", f"/v1/recommendations?user_id=u{n}")[0] == 200
+            if n == 90:  # too few to say anything
+                assert not [one for one in ask(server, 0, *url).values() if one["level"] == "grow"]
+        found = ask(server, 0, *url)["next: stage 1, log and rows in SQL"]
+        assert found["value"].endswith("ms at the lists' p99 (from 200 on)")
+        assert "PostgreSQL" in found["remedy"]
+        many = items(100_000)
+        for first in range(0, len(many), 1000):
+            assert server.ask("POST", "/v1/items", many[first : first + 1000])[0] == 200
+        found = ask(server, 0, *url)["next: stage 2, rows in Redis, training by night"]
+        assert found["value"] == "100,000 items (from 100,000 on)"
+        assert "nearline stream" in found["remedy"]
+        assert "nearline train by cron" in found["remedy"]
+    finally:
+        server.end()
+    # A hundred million visitors don't fit here; the server's own page says so many.
+    said = scraped(Metrics().render({"nearline_visitors": 1e8, "nearline_catalog_items": 1e6}).decode())
+    assert due(server.tenant(), said)[0] == "next: stage 4, Flink and Spark"
+    few = scraped(Metrics().render({"nearline_visitors": 1e8 - 1, "nearline_catalog_items": 1e6}).decode())
+    assert due(server.tenant(), few)[0] == "next: stage 3, Kafka, and an approximate index"
 
 
 def test_quantiles_of_what_a_server_says() -> None:
