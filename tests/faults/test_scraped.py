@@ -88,7 +88,7 @@ def test_a_server_is_scraped_recorded_and_shown(tmp_path: Path) -> None:
         assert {one.name + ("_bucket" if one.type == "histogram" else "") for one in METRICS if not one.label} <= known
         # The adapter asks so.
         (rule, _) = yaml.safe_load((DEPLOY / "prometheus" / "adapter.yaml").read_text())["rules"]["external"]
-        asked = rule["metricsQuery"].replace("<<.Series>>", rule["seriesQuery"]).replace("<<.GroupBy>>", "namespace")
+        asked = rule["metricsQuery"].replace("<<.Series>>", rule["seriesQuery"])
         assert len(watcher.values(asked.replace("<<.LabelMatchers>>", of[1:-1]))) == 1
         # All that the dashboard asks is understood, and most of it is answered by a server alone.
         board = (DEPLOY / "grafana" / "nearline.json").read_text()
