@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import cast
 
 import pytest
 
 from engines import kafka, postgresql, s3, valkey
+from engines.servers import SERVERS, StoreServer
+
+Start = Callable[[str], StoreServer]
+"""Returns the server of a name in `SERVERS`, started where it was not yet."""
 
 
 @pytest.fixture(scope="session")
@@ -21,52 +27,56 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[kafka.Kafka]:
 
 
 @pytest.fixture(scope="session")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[valkey.Valkey]:
-    """A Valkey server; each test takes tenants of its own."""
-    if missing := valkey.available():
-        pytest.skip(f"Valkey {missing}")
-    server = valkey.Valkey(tmp_path_factory.mktemp("valkey"))
-    server.start()
-    yield server
-    server.kill()
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
+    """Servers by name, each started when it is first asked for; each test takes places of its own there."""
+    running: dict[str, StoreServer] = {}
+    with ExitStack() as stack:
 
+        def start(name: str) -> StoreServer:
+            if name not in running:
+                entry = SERVERS[name]
+                if missing := entry.missing():
+                    pytest.skip(f"{name} {missing}")
+                server = entry.make(tmp_path_factory.mktemp(name))
+                stack.callback(server.remove)
+                server.start()
+                running[name] = server
+            return running[name]
 
-@pytest.fixture(scope="session")
-def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[valkey.ValkeyCluster]:
-    """A cluster of three masters."""
-    if missing := valkey.available():
-        pytest.skip(f"Valkey {missing}")
-    cluster = valkey.ValkeyCluster(tmp_path_factory.mktemp("cluster"))
-    cluster.start()
-    yield cluster
-    cluster.stop()
-
-
-@pytest.fixture(scope="session")
-def postgresql_server() -> Iterator[postgresql.Postgresql]:
-    """A PostgreSQL server; each test takes tenants of its own."""
-    if missing := postgresql.available():
-        pytest.skip(f"PostgreSQL {missing}")
-    server = postgresql.Postgresql()
-    server.start()
-    yield server
-    server.remove()
-
-
-@pytest.fixture(scope="session")
-def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[s3.S3]:
-    """A server of objects that speaks S3."""
-    if missing := s3.available():
-        pytest.skip(f"moto's server {missing}")
-    server = s3.S3(tmp_path_factory.mktemp("s3"))
-    server.start()
-    yield server
-    server.kill()
+        yield start
 
 
 @pytest.fixture
-def bucket(s3_server: s3.S3, monkeypatch: pytest.MonkeyPatch) -> s3.S3:
-    """The same, and the environment of this process and those it starts leads there."""
-    for name, value in s3_server.environment.items():
+def server(started: Start, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> StoreServer:
+    """The server that a test's parameter names; the environment of this process and those it starts leads there."""
+    found = started(request.param)
+    for name, value in found.environment.items():
         monkeypatch.setenv(name, value)
-    return s3_server
+    return found
+
+
+@pytest.fixture(scope="session")
+def redis_server(started: Start) -> valkey.Valkey:
+    """A Valkey server."""
+    return cast(valkey.Valkey, started("redis"))
+
+
+@pytest.fixture(scope="session")
+def redis_cluster(started: Start) -> valkey.ValkeyCluster:
+    """A cluster of three masters."""
+    return cast(valkey.ValkeyCluster, started("redis-cluster"))
+
+
+@pytest.fixture(scope="session")
+def postgresql_server(started: Start) -> postgresql.Postgresql:
+    """A PostgreSQL server."""
+    return cast(postgresql.Postgresql, started("postgresql"))
+
+
+@pytest.fixture
+def bucket(started: Start, monkeypatch: pytest.MonkeyPatch) -> s3.S3:
+    """A server of objects that speaks S3; the environment of this process and those it starts leads there."""
+    server = cast(s3.S3, started("s3"))
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)
+    return server

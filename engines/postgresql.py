@@ -91,6 +91,15 @@ class Postgresql(ServerProcess):
         subprocess.run(make, check=True, capture_output=True, stdin=subprocess.DEVNULL)
         return f"postgresql://{USER}@127.0.0.1:{self.port}/{name}"
 
+    def place(self) -> str:
+        """Return the URL of a new database."""
+        return self.database()
+
+    def empty(self, place: str) -> None:
+        """Lose all rows of visitors in a database."""
+        ask = [str(self._programs / "psql"), "-q", place, "-c", "TRUNCATE nearline_rows, nearline_progress"]
+        subprocess.run(ask, check=True, capture_output=True, stdin=subprocess.DEVNULL)
+
     def kill(self) -> None:
         """End it at once, with the processes that work for it: they would hold its memory, and the next start with it."""
         workers = self._workers()

@@ -55,6 +55,9 @@ class ServerProcess:
         self._environment = {**os.environ, **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
 
+    environment: Mapping[str, str] = {}
+    """Variables that lead a client here; none where its URL says all."""
+
     @property
     def pid(self) -> int:
         """Of the running process."""
@@ -90,6 +93,10 @@ class ServerProcess:
     def kill(self) -> None:
         """End it at once (kill -9), and wait."""
         self._end(signal.SIGKILL)
+
+    def remove(self) -> None:
+        """End it; nobody needs its data any more."""
+        self.kill()
 
     def freeze(self) -> None:
         """Let it hang (SIGSTOP)."""

@@ -27,6 +27,7 @@ class S3(ServerProcess):
         (self.port,) = free_ports(1)
         command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
         super().__init__(command, folder, "s3", lambda: listens(self.port))
+        self.environment = {**KEYS, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.port}"}
 
     def start(self) -> None:
         """Start it, with an empty bucket."""
@@ -35,11 +36,11 @@ class S3(ServerProcess):
         with urllib.request.urlopen(ask, timeout=30):
             pass
 
-    @property
-    def environment(self) -> dict[str, str]:
-        """Variables that lead a client here, with a key."""
-        return {**KEYS, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.port}"}
-
     def place(self) -> str:
         """Return a URL for `[storage] lake`, of a place in the bucket where nothing is yet."""
         return f"s3://nearline/{uuid.uuid4().hex[:8]}"
+
+    def empty(self, place: str) -> None:
+        """Lose everything: it is in memory."""
+        self.kill()
+        self.start()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import socket
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from engines.process import ServerProcess, free_ports, listens
@@ -48,12 +49,22 @@ class Valkey(ServerProcess):
             connection.sendall((" ".join(words) + "\r\n").encode())
             return connection.recv(65536).decode().splitlines()[0]
 
+    def place(self) -> str:
+        """Return its URL: tests take tenants of their own there."""
+        return self.url
+
+    def empty(self, place: str) -> None:
+        """Lose everything."""
+        self.say("FLUSHALL")
+
     def _loaded(self) -> bool:
         return listens(self.port) and self.say("PING") == "+PONG"
 
 
 class ValkeyCluster:
     """Three masters that share the slots."""
+
+    environment: Mapping[str, str] = {}
 
     def __init__(self, folder: Path) -> None:
         self.nodes = [Valkey(folder / str(number), cluster=True) for number in range(3)]
@@ -82,6 +93,19 @@ class ValkeyCluster:
         """End all nodes."""
         for node in self.nodes:
             node.kill()
+
+    def remove(self) -> None:
+        """End all nodes."""
+        self.stop()
+
+    def place(self) -> str:
+        """Return its URL: tests take tenants of their own there."""
+        return self.url
+
+    def empty(self, place: str) -> None:
+        """Lose everything."""
+        for node in self.nodes:
+            node.empty(place)
 
     def _info(self, node: Valkey) -> str:
         with socket.create_connection(("127.0.0.1", node.port), 2) as connection:

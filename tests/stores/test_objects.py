@@ -14,21 +14,25 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from engines.fixtures import Start
 from engines.s3 import S3
+from engines.servers import serving
 from nearline.schema.errors import NearlineError, StoreUnavailableError
 from nearline.stores import buckets, lease
 from nearline.stores.adapters import schemes
 from nearline.stores.objects import Objects, open_objects
 
-ADAPTERS = ["file", "s3"]
+REMOTE = serving(buckets)
 
 
-@pytest.fixture(params=ADAPTERS)
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+@pytest.fixture(params=["file", *REMOTE])
+def place(request: pytest.FixtureRequest, started: Start, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
     if request.param == "file":
         return f"file://{tmp_path / 'objects'}"
-    bucket: S3 = request.getfixturevalue("bucket")
-    return bucket.place()
+    server = started(request.param)
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)
+    return server.place()
 
 
 @pytest.fixture
@@ -44,8 +48,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_all_adapters_are_tested() -> None:
-    assert schemes(buckets) == sorted(ADAPTERS)
-    with pytest.raises(NearlineError, match="use one of file:, s3:"):
+    assert schemes(buckets) == sorted(["file", *REMOTE])
+    with pytest.raises(NearlineError, match="use one of file:, "):
         open_objects("ftp://host/x", Path())
 
 

@@ -15,9 +15,11 @@ import pytest
 from confluent_kafka import Consumer
 from redis import Redis
 
+from engines.fixtures import Start
 from engines.kafka import Kafka
 from engines.postgresql import Postgresql
-from engines.valkey import Valkey, ValkeyCluster
+from engines.servers import Breakable, serving
+from engines.valkey import Valkey
 from engines.webhook import Webhook
 from nearline.schema.errors import NearlineError, StoreUnavailableError
 from nearline.schema.result import Result
@@ -68,21 +70,6 @@ def http(request: pytest.FixtureRequest, folder: Path) -> Case:
     return Case(SubscriberPlace(hook.url, folder), lambda: last(hook.got))
 
 
-def redis(request: pytest.FixtureRequest, folder: Path) -> Case:
-    server: Valkey = request.getfixturevalue("redis_server")
-    return holding(SubscriberPlace(server.url, folder, tenant()))
-
-
-def cluster(request: pytest.FixtureRequest, folder: Path) -> Case:
-    servers: ValkeyCluster = request.getfixturevalue("redis_cluster")
-    return holding(SubscriberPlace(servers.url, folder, tenant()))
-
-
-def postgresql(request: pytest.FixtureRequest, folder: Path) -> Case:
-    server: Postgresql = request.getfixturevalue("postgresql_server")
-    return holding(SubscriberPlace(server.database(), folder, tenant()))
-
-
 def kafka(request: pytest.FixtureRequest, folder: Path) -> Case:
     broker: Kafka = request.getfixturevalue("broker")
     topic = f"lists-{uuid.uuid4().hex[:8]}"
@@ -116,25 +103,21 @@ def consumed(broker: Kafka, topic: str) -> list[Result]:
     return out
 
 
-ADAPTERS: dict[str, Callable[[pytest.FixtureRequest, Path], Case]] = {
-    "file": file,
-    "http": http,
-    "redis": redis,
-    "redis-cluster": cluster,
-    "postgresql": postgresql,
-    "kafka": kafka,
-}
-HOLDING = ("redis", "redis-cluster", "postgresql")
+PASSING: dict[str, Callable[[pytest.FixtureRequest, Path], Case]] = {"file": file, "http": http, "kafka": kafka}
+"""Those that keep no values: what they got is read where it went."""
+HOLDING = serving(results)
 
 
-@pytest.fixture(params=ADAPTERS)
-def case(request: pytest.FixtureRequest, tmp_path: Path) -> Case:
-    return ADAPTERS[request.param](request, tmp_path)
+@pytest.fixture
+def held(request: pytest.FixtureRequest, started: Start, tmp_path: Path) -> Case:
+    return holding(SubscriberPlace(started(request.param).place(), tmp_path, tenant()))
 
 
-@pytest.fixture(params=HOLDING)
-def held(request: pytest.FixtureRequest, tmp_path: Path) -> Case:
-    return ADAPTERS[request.param](request, tmp_path)
+@pytest.fixture(params=[*PASSING, *HOLDING])
+def case(request: pytest.FixtureRequest, started: Start, tmp_path: Path) -> Case:
+    if request.param in PASSING:
+        return PASSING[request.param](request, tmp_path)
+    return holding(SubscriberPlace(started(request.param).place(), tmp_path, tenant()))
 
 
 def result(user: str, offset: int, made_at: int = 0, surface: str = "homepage", items: int = 2, title: str = "Tea") -> Result:
@@ -159,7 +142,7 @@ def same(a: Result, b: Result) -> bool:
 
 
 def test_every_adapter_has_a_case() -> None:
-    assert set(schemes(results)) == {name for name in ADAPTERS if "-" not in name} | {"https"}
+    assert set(schemes(results)) == {*PASSING, "https"} | {name.partition("-")[0] for name in HOLDING}
 
 
 def test_results_arrive_whole_and_may_come_twice(case: Case) -> None:
@@ -180,6 +163,7 @@ def test_results_arrive_whole_and_may_come_twice(case: Case) -> None:
     assert case.read()["bob", "homepage"].items == []
 
 
+@pytest.mark.parametrize("held", HOLDING, indirect=True)
 def test_what_is_kept_never_goes_back(held: Case) -> None:
     to, at = held.open(), int(time.time() * 1000)
     there = result("ann", 5, at)
@@ -269,10 +253,9 @@ def test_a_webhook_refuses_fails_hangs_and_recovers(tmp_path: Path) -> None:
     hook.stop()
 
 
-@pytest.mark.parametrize("engine", ["redis_server", "postgresql_server"])
-def test_a_store_that_hangs_says_so_in_time(request: pytest.FixtureRequest, engine: str, tmp_path: Path) -> None:
-    server: Valkey | Postgresql = request.getfixturevalue(engine)
-    place = SubscriberPlace(server.url, tmp_path, tenant(), timeout=0.5)
+@pytest.mark.parametrize("server", serving(results, breaks=True), indirect=True)
+def test_a_store_that_hangs_says_so_in_time(server: Breakable, tmp_path: Path) -> None:
+    place = SubscriberPlace(server.place(), tmp_path, tenant(), timeout=0.5)
     to, store = open_subscriber(place), open_result_store(place)
     until = time.monotonic() + 20
     while True:

@@ -1,54 +1,39 @@
-"""The contract of a store of user rows, over all adapters."""
+"""The contract of a store of user rows, over all adapters: each runs on the servers of its scheme."""
 
 from __future__ import annotations
 
+import re
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import numpy as np
-import psycopg
 import pytest
 
-from engines.postgresql import Postgresql
-from engines.valkey import Valkey, ValkeyCluster
+from engines.servers import Breakable, StoreServer, serving
 from nearline.schema.clock import DAY
 from nearline.schema.errors import NearlineError, StoreUnavailableError
+from nearline.stores import users
+from nearline.stores.adapters import schemes, shown
 from nearline.stores.user_rows import RowsLostError, RowsPlace, UserRow, UserRows, open_user_rows
 
 T = TypeVar("T")
+everywhere = pytest.mark.parametrize("server", serving(users), indirect=True)
 
 
-def place(url: str, timeout: float = 5.0) -> RowsPlace:
+def at(url: str, timeout: float = 5.0) -> RowsPlace:
     return RowsPlace(url, f"t{uuid.uuid4().hex[:8]}", DAY, 400 * DAY, timeout)
 
 
-def one(request: pytest.FixtureRequest) -> RowsPlace:
-    server: Valkey = request.getfixturevalue("redis_server")
-    return place(server.url)
+@pytest.fixture
+def place(server: StoreServer) -> RowsPlace:
+    return at(server.place())
 
 
-def cluster(request: pytest.FixtureRequest) -> RowsPlace:
-    servers: ValkeyCluster = request.getfixturevalue("redis_cluster")
-    return place(servers.url)
-
-
-def postgresql(request: pytest.FixtureRequest) -> RowsPlace:
-    server: Postgresql = request.getfixturevalue("postgresql_server")
-    return place(server.database())
-
-
-ADAPTERS: dict[str, Callable[[pytest.FixtureRequest], RowsPlace]] = {
-    "redis": one,
-    "redis-cluster": cluster,
-    "postgresql": postgresql,
-}
-
-
-@pytest.fixture(params=ADAPTERS)
-def store(request: pytest.FixtureRequest) -> Iterator[UserRows]:
-    made = open_user_rows(ADAPTERS[request.param](request))
+@pytest.fixture
+def store(place: RowsPlace) -> Iterator[UserRows]:
+    made = open_user_rows(place)
     yield made
     made.close()
 
@@ -70,6 +55,11 @@ def soon(ask: Callable[[], T]) -> T:
             time.sleep(0.05)
 
 
+def test_all_adapters_are_tested() -> None:
+    assert {name.partition("-")[0] for name in serving(users)} == set(schemes(users))
+
+
+@everywhere
 def test_rows_come_back_as_they_were_written(store: UserRows) -> None:
     visitors = [int(v) for v in np.random.default_rng(1).integers(1, 2**64, 700, np.uint64)]
     rows = [row(visitor, place, place % 250) for place, visitor in enumerate(visitors)]
@@ -82,14 +72,16 @@ def test_rows_come_back_as_they_were_written(store: UserRows) -> None:
     assert store.read([visitors[1]], [0]) == ([rows[1]], [12])
 
 
+@everywhere
 def test_a_row_never_goes_back(store: UserRows) -> None:
     store.write([row(1, 10), row(2, 10)], {})
     store.write([row(1, 9, 1), row(2, 11, 2), row(3, 0, 3)], {})
     assert store.read([1, 2, 3])[0] == [row(1, 10), row(2, 11, 2), row(3, 0, 3)]
-    store.write([row(1, 10, 4)], {})  # the same event again: the same row
-    assert store.read([1])[0] == [row(1, 10, 4)]
+    store.write([row(1, 10)], {})  # the same event again: the same row
+    assert store.read([1])[0] == [row(1, 10)]
 
 
+@everywhere
 def test_an_erased_visitor_leaves_a_head_that_older_rows_do_not_overwrite(store: UserRows) -> None:
     store.write([row(1, 10)], {})
     gone = UserRow(1, np.array([12, 0], np.int64).tobytes())
@@ -101,21 +93,15 @@ def test_an_erased_visitor_leaves_a_head_that_older_rows_do_not_overwrite(store:
     assert store.read([1])[0] == [row(1, 13)]
 
 
-@pytest.mark.parametrize(
-    ("engine", "error"),
-    [
-        ("redis_server", r"redis://127\.0\.0\.1:\d+/0 does not answer"),
-        ("postgresql_server", r"postgresql://127\.0\.0\.1:\d+/postgres: no answer within 0\.5 s"),
-    ],
-)
-def test_a_store_that_does_not_answer_says_so_in_time(request: pytest.FixtureRequest, engine: str, error: str) -> None:
-    server: Valkey | Postgresql = request.getfixturevalue(engine)
-    store = open_user_rows(place(server.url, 0.5))
+@pytest.mark.parametrize("server", serving(users, breaks=True), indirect=True)
+def test_a_store_that_does_not_answer_says_so_in_time(server: Breakable) -> None:
+    place = at(server.place(), 0.5)
+    store = open_user_rows(place)
     soon(lambda: store.write([row(2, 1)], {}))
     assert soon(lambda: store.read([1]))[0] == [UserRow(1)]
     server.freeze()
     try:
-        with pytest.raises(StoreUnavailableError, match=error):
+        with pytest.raises(StoreUnavailableError, match=re.escape(shown(place.url))):
             store.read([1])
         began = time.monotonic()
         with pytest.raises(StoreUnavailableError):
@@ -125,16 +111,22 @@ def test_a_store_that_does_not_answer_says_so_in_time(request: pytest.FixtureReq
         server.thaw()
     soon(lambda: store.write([row(1, 2)], {0: 3}))
     assert soon(lambda: store.read([1], [0])) == ([row(1, 2)], [3])
+    server.kill()
+    with pytest.raises(StoreUnavailableError, match=re.escape(shown(place.url))):
+        store.read([1])
+    server.start()
+    soon(lambda: store.read([1]))
     store.close()
 
 
 def test_no_such_store_is_refused() -> None:
     with pytest.raises(NearlineError, match=r"storage\.state .* use one of memory:,"):
-        open_user_rows(place("pigeon://loft"))
+        open_user_rows(at("pigeon://loft"))
 
 
-def test_who_hung_and_comes_back_sets_nothing_back(store: UserRows) -> None:
-    other: UserRows = type(store)(store._place)  # type: ignore[call-arg, attr-defined]
+@everywhere
+def test_who_hung_and_comes_back_sets_nothing_back(store: UserRows, place: RowsPlace) -> None:
+    other = open_user_rows(place)
     other.write([row(1, 3)], {0: 4})
     store.read([], [0])
     store.write([row(1, 10)], {0: 11})
@@ -143,39 +135,20 @@ def test_who_hung_and_comes_back_sets_nothing_back(store: UserRows) -> None:
     other.close()
 
 
-def redis_lost(request: pytest.FixtureRequest, opened: RowsPlace) -> None:
-    request.getfixturevalue("redis_server").say("FLUSHALL")
-
-
-def cluster_lost(request: pytest.FixtureRequest, opened: RowsPlace) -> None:
-    for node in request.getfixturevalue("redis_cluster").nodes:
-        node.say("FLUSHALL")
-
-
-def postgresql_lost(request: pytest.FixtureRequest, opened: RowsPlace) -> None:
-    with psycopg.connect(opened.url) as database:
-        database.execute("DELETE FROM nearline_rows")
-        database.execute("DELETE FROM nearline_progress")
-
-
-LOST = {"redis": redis_lost, "redis-cluster": cluster_lost, "postgresql": postgresql_lost}
-
-
-@pytest.mark.parametrize("name", LOST)
+@everywhere
 @pytest.mark.parametrize("n", [1, 600])
-def test_what_a_store_lost_is_not_hidden_by_what_is_written_next(request: pytest.FixtureRequest, name: str, n: int) -> None:
-    opened = ADAPTERS[name](request)
-    store = open_user_rows(opened)
+def test_what_a_store_lost_is_not_hidden_by_what_is_written_next(
+    server: StoreServer, place: RowsPlace, store: UserRows, n: int
+) -> None:
     store.write([row(1, 10)], {2: 11})
     assert store.read([], [2])[1] == [11]
-    LOST[name](request, opened)
+    server.empty(place.url)
     with pytest.raises(RowsLostError, match="gone back"):
         store.write([row(visitor, 12) for visitor in range(2, n + 2)], {2: 13})
     assert store.read([1], [2]) == ([UserRow(1)], [0])
     store.write([row(1, 10)], {2: 11})
     assert store.read([1], [2]) == ([row(1, 10)], [11])
     # What was written here is not forgotten either, though nobody read it.
-    LOST[name](request, opened)
+    server.empty(place.url)
     with pytest.raises(RowsLostError, match="gone back"):
         store.write([], {2: 14})
-    store.close()

@@ -29,6 +29,11 @@ class UserRow(Struct, frozen=True, gc=False):
     hot: bytes = b""
     history: bytes = b""
 
+    @property
+    def offset(self) -> int:
+        """The offset of the last event that is in it."""
+        return int.from_bytes((self.hot or self.history)[:8], "little", signed=True)
+
 
 class UserRows(Protocol):
     """Rows by visitor. A row never moves backwards: what is older than what is there is not written.

@@ -73,7 +73,7 @@ class PostgresqlRows:
         if not self._made:
             make_tables(self._connections, tenant, SETTING)
             self._made = True
-        keys, offsets = [_signed(row.visitor) for row in rows], [_offset(row) for row in rows]
+        keys, offsets = [_signed(row.visitor) for row in rows], [row.offset for row in rows]
         with self._connections.lend() as connection, connection.transaction():
             if rows:
                 values = (tenant, keys, offsets, [row.hot for row in rows], [row.history for row in rows])
@@ -107,8 +107,3 @@ class PostgresqlRows:
 def _signed(visitor: int) -> int:
     """Return a key, 64 bits, as a number that PostgreSQL has."""
     return visitor - (1 << 64) if visitor >= 1 << 63 else visitor
-
-
-def _offset(row: UserRow) -> int:
-    """Return the offset of the last event that is in a row."""
-    return int.from_bytes((row.hot or row.history)[:8], "little", signed=True)
