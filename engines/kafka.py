@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import uuid
 from pathlib import Path
 
+from engines import maven
 from engines.process import ServerProcess, free_ports, home, listens
 
 VERSION = "4.4.0"
@@ -32,10 +32,7 @@ group.initial.rebalance.delay.ms=0
 
 def available() -> str:
     """Return "" where Kafka can be installed and run, else what is missing."""
-    if libraries().exists():
-        return "" if shutil.which("java") else "needs java (OpenJDK 17 or newer)"
-    missing = [name for name in ("java", "mvn") if shutil.which(name) is None]
-    return f"needs {' and '.join(missing)}" if missing else ""
+    return maven.missing(f"kafka-{VERSION}")
 
 
 def libraries() -> Path:
@@ -43,28 +40,11 @@ def libraries() -> Path:
     return home() / f"kafka-{VERSION}"
 
 
-def install() -> Path:
-    """Fetch the broker's jars, once; return their folder."""
-    if not libraries().exists():
-        draft = home() / f"kafka-{uuid.uuid4().hex}"
-        pom = Path(__file__).with_name("kafka.xml")
-        command = ["mvn", "-B", "-q", "-f", str(pom), "dependency:copy-dependencies", f"-DoutputDirectory={draft}"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
-        if done.returncode:
-            shutil.rmtree(draft, ignore_errors=True)
-            raise RuntimeError(f"Kafka {VERSION} can't be fetched by Maven:\n{(done.stdout + done.stderr)[-2000:]}")
-        if libraries().exists():
-            shutil.rmtree(draft)  # another process was quicker
-        else:
-            draft.rename(libraries())
-    return libraries()
-
-
 class Kafka(ServerProcess):
     """A broker with its data in a folder; it keeps its port over restarts."""
 
     def __init__(self, folder: Path) -> None:
-        jars = install()
+        jars = maven.fetched(f"kafka-{VERSION}", "kafka.xml")
         self.port, controller = free_ports(2)
         data, properties = folder / "data", folder / "server.properties"
         folder.mkdir(parents=True, exist_ok=True)

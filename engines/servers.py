@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Protocol
 
-from engines import mysql, postgresql, s3, valkey
+from engines import cassandra, mysql, postgresql, s3, valkey
 from nearline.stores.adapters import schemes
 
 
@@ -73,6 +73,7 @@ SERVERS: dict[str, Entry] = {
     "redis-cluster": Entry(valkey.available, valkey.ValkeyCluster, breaks=False),
     "postgresql": Entry(postgresql.available, lambda folder: postgresql.Postgresql()),
     "mysql": Entry(mysql.available, mysql.Mysql),
+    "cassandra": Entry(cassandra.available, cassandra.Cassandra),
     "s3": Entry(s3.available, s3.S3),
 }
 """By scheme of the URL; behind a "-", another way to run it."""

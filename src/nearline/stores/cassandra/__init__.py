@@ -1,0 +1,1 @@
+"""What the adapters for Cassandra share: a session that is there when it is asked for."""
