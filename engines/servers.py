@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Protocol
 
-from engines import cassandra, mysql, postgresql, s3, valkey
+from engines import cassandra, hdfs, mysql, postgresql, s3, valkey
 from nearline.stores.adapters import schemes
 
 
@@ -75,6 +75,7 @@ SERVERS: dict[str, Entry] = {
     "mysql": Entry(mysql.available, mysql.Mysql),
     "cassandra": Entry(cassandra.available, cassandra.Cassandra),
     "s3": Entry(s3.available, s3.S3),
+    "hdfs": Entry(hdfs.available, hdfs.Hdfs, breaks=False),
 }
 """By scheme of the URL; behind a "-", another way to run it."""
 

@@ -173,3 +173,16 @@ def test_a_bucket_that_hangs_or_is_not_there_is_told_in_time(
     with pytest.raises(StoreUnavailableError):
         open_objects("s3://nearline/x", tmp_path).read("a")
     assert time.monotonic() - begun < 30
+
+
+def test_of_several_name_nodes_the_one_that_answers_is_asked(started: Start, tmp_path: Path) -> None:
+    place = started("hdfs").place()
+    objects = open_objects(place.replace("@", "@127.0.0.1:9,"), tmp_path)
+    objects.put("a/1", b"one")
+    assert open_objects(place, tmp_path).read("a/1") == b"one"
+    with pytest.raises(StoreUnavailableError, match=r"hdfs://127\.0\.0\.1:9/x"):
+        open_objects("hdfs://127.0.0.1:9/x", tmp_path).put("a", b"a")
+    for wrong in ("hdfs:///x", "hdfs://user:password@host/x"):
+        with pytest.raises(NearlineError, match="write hdfs://") as caught:
+            open_objects(wrong, tmp_path)
+        assert "password@host" not in str(caught.value).partition("write")[0]
