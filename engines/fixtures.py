@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import cast
 
 import pytest
 
 from engines import kafka, postgresql, s3, valkey
-from engines.servers import SERVERS, StoreServer
+from engines.servers import SERVERS, StoreServer, serving
+from nearline.stores import buckets
 
 Start = Callable[[str], StoreServer]
 """Returns the server of a name in `SERVERS`, started where it was not yet."""
@@ -53,6 +55,17 @@ def server(started: Start, request: pytest.FixtureRequest, monkeypatch: pytest.M
     for name, value in found.environment.items():
         monkeypatch.setenv(name, value)
     return found
+
+
+@pytest.fixture(params=["file", *serving(buckets)])
+def objects_url(request: pytest.FixtureRequest, started: Start, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    """The URL of an empty store of objects, of each adapter."""
+    if request.param == "file":
+        return f"file://{tmp_path / 'objects'}"
+    found = started(request.param)
+    for name, value in found.environment.items():
+        monkeypatch.setenv(name, value)
+    return found.place()
 
 
 @pytest.fixture(scope="session")

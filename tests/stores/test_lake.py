@@ -12,7 +12,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from engines.s3 import S3
 from nearline.schema.clock import DAY, HOUR, VirtualClock
 from nearline.schema.errors import NearlineError, StoreUnavailableError
 from nearline.schema.event import ERASE, EventType, Record, concat
@@ -50,16 +49,9 @@ def log(tmp_path: Path) -> Iterator[SqliteLog]:
     log.close()
 
 
-ADAPTERS = ["file", "s3"]
-
-
-@pytest.fixture(params=ADAPTERS)
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Return the URL of an empty store of objects."""
-    if request.param == "file":
-        return f"file://{tmp_path / 'lake'}"
-    bucket: S3 = request.getfixturevalue("bucket")
-    return bucket.place()
+@pytest.fixture
+def place(objects_url: str) -> str:
+    return objects_url
 
 
 @pytest.fixture

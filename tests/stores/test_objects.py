@@ -22,17 +22,10 @@ from nearline.stores import buckets, lease
 from nearline.stores.adapters import schemes
 from nearline.stores.objects import Objects, open_objects
 
-REMOTE = serving(buckets)
 
-
-@pytest.fixture(params=["file", *REMOTE])
-def place(request: pytest.FixtureRequest, started: Start, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
-    if request.param == "file":
-        return f"file://{tmp_path / 'objects'}"
-    server = started(request.param)
-    for name, value in server.environment.items():
-        monkeypatch.setenv(name, value)
-    return server.place()
+@pytest.fixture
+def place(objects_url: str) -> str:
+    return objects_url
 
 
 @pytest.fixture
@@ -48,7 +41,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_all_adapters_are_tested() -> None:
-    assert schemes(buckets) == sorted(["file", *REMOTE])
+    assert schemes(buckets) == sorted(["file", *serving(buckets)])
     with pytest.raises(NearlineError, match="use one of file:, "):
         open_objects("ftp://host/x", Path())
 

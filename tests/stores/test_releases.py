@@ -29,12 +29,9 @@ def made(registry: ReleaseStore, value: float) -> Manifest:
     return msgspec.structs.replace(MANIFEST, version=registry.next_version(), created_at=int(value))
 
 
-@pytest.mark.parametrize("adapter", ["file", "s3"])
-def test_servers_share_releases(adapter: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    place = f"file://{tmp_path}/registry" if adapter == "file" else request.getfixturevalue("bucket").place()
-
+def test_servers_share_releases(objects_url: str, tmp_path: Path) -> None:
     def server(name: str) -> ReleaseRegistry:
-        return ReleaseRegistry(tmp_path / name, open_objects(place, tmp_path), "shop/releases")
+        return ReleaseRegistry(tmp_path / name, open_objects(objects_url, tmp_path), "shop/releases")
 
     one, two = server("one"), server("two")
     one.refresh()
@@ -59,7 +56,7 @@ def test_servers_share_releases(adapter: str, tmp_path: Path, request: pytest.Fi
         two.use("r000009")
 
     # What came damaged or not whole is not served.
-    open_objects(place, tmp_path).put("shop/releases/r000002/als/vectors.npy", b"something else")
+    open_objects(objects_url, tmp_path).put("shop/releases/r000002/als/vectors.npy", b"something else")
     late = server("late")
     with pytest.raises(NearlineError, match="not what its manifest says"):
         late.use("r000002")

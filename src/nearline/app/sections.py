@@ -84,17 +84,25 @@ class Storage(Struct, frozen=True):
         ),
     ] = 1
     state: Annotated[
-        str, Meta(description='Store of users, by URL: "memory:", "postgresql:", "redis:" or "redis+cluster:".')
+        str,
+        Meta(
+            description='Store of users, by URL: "memory:", "postgresql:", "mysql:", "redis:", "redis+cluster:" or '
+            '"cassandra:".'
+        ),
     ] = "memory:"
     results: Annotated[
         str,
         Meta(
-            description='Store of published lists, "redis:", "redis+cluster:" or "postgresql:"; "": none. What is there serves '
-            "a visitor whose list can't be made in time."
+            description='Store of published lists, "redis:", "redis+cluster:", "postgresql:", "mysql:" or "cassandra:"; "": '
+            "none. What is there serves a visitor whose list can't be made in time."
         ),
     ] = ""
     lake: Annotated[
-        str, Meta(description='Store of the archived log, by URL: "file:", "file:///a/folder" or "s3://bucket/prefix".')
+        str,
+        Meta(
+            description='Store of the archived log, by URL: "file:", "file:///a/folder", "s3://bucket/prefix" or '
+            '"hdfs://namenode:9870/folder".'
+        ),
     ] = "file:"
     releases: Annotated[
         str,
@@ -252,8 +260,8 @@ class PublishSettings(Struct, frozen=True):
     to: Annotated[
         tuple[Annotated[str, Meta(min_length=1, description="URLs")], ...],
         Meta(
-            description='Who gets them: "redis://...", "redis+cluster://...", "postgresql://...", "kafka://.../topic", '
-            '"https://...", "file:name.jsonl".',
+            description='Who gets them: "redis://...", "redis+cluster://...", "postgresql://...", "mysql://...", '
+            '"cassandra://...", "kafka://.../topic", "https://...", "file:name.jsonl".',
             extra={"secret": True},
         ),
     ] = ()
