@@ -40,6 +40,8 @@ class Hdfs:
         own = {f"dfs.{name}": f"127.0.0.1:{port}" for name, port in zip(names, others, strict=True)}
         own |= {"dfs.namenode.rpc-address": f"127.0.0.1:{rpc}", "dfs.namenode.http-address": f"127.0.0.1:{self.port}"}
         own |= {"dfs.replication": "1", "dfs.permissions.enabled": "false", "dfs.datanode.hostname": "127.0.0.1"}
+        # A file is complete once its data node has told of its block; asked for again sooner than the default of 0.4 s.
+        own |= {"dfs.client.block.write.locateFollowingBlock.initial.delay.ms": "10"}
         for page in ("hdfs", "datanode"):  # of their web pages, which are not in the jars, the folders must be there
             (folder / "webapps" / page).mkdir(parents=True)
         _write(folder / "core-site.xml", {"fs.defaultFS": f"hdfs://127.0.0.1:{rpc}", "hadoop.tmp.dir": str(folder / "data")})

@@ -140,7 +140,7 @@ def test_a_killed_archiver_neither_repeats_nor_loses(log: SqliteLog, lake: Lake,
         assert read(lake) == rows[: lake.end("user_events")]
     assert subprocess.run([*args, "0"]).returncode == 0
     assert read(lake) == rows
-    assert not list((tmp_path / "lake").rglob("*.tmp"))
+    assert not list((tmp_path / "objects").rglob("*.tmp"))
 
 
 def test_a_full_disk_leaves_no_file_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
