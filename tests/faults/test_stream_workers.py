@@ -17,12 +17,15 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from server_process import Server
 
+from engines.fixtures import Start
 from engines.kafka import Kafka
 from engines.process import free_ports
-from engines.valkey import Valkey, ValkeyCluster
+from engines.servers import serving
+from engines.valkey import Valkey
 from nearline.features.presence import PRESENCE
 from nearline.schema.event import ERASE, Record
 from nearline.schema.ids import visitor_key
+from nearline.stores import users
 from nearline.stores.encode import events_from_records
 from nearline.stores.log import routed
 from nearline.stores.user_rows import UserRow
@@ -49,21 +52,16 @@ def stream(seed: int, n: int) -> list[Record]:
     return out
 
 
-@pytest.fixture(params=["redis", "cluster", "postgresql"])
-def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Server:
+@pytest.fixture(params=serving(users))
+def shop(request: pytest.FixtureRequest, started: Start, tmp_path: Path) -> Server:
+    server = started(request.param)
+    url = server.place()
     if request.param == "postgresql":
-        url = request.getfixturevalue("postgresql_server").database()
         return Server(tmp_path, {"STORAGE_LOG": url, "STORAGE_STATE": url})
     broker: Kafka = request.getfixturevalue("broker")
-    store: Valkey | ValkeyCluster = request.getfixturevalue("redis_server" if request.param == "redis" else "redis_cluster")
-    settings = {
-        "STORAGE_LOG": f"{broker.url}/{uuid.uuid4().hex[:8]}",
-        "STORAGE_PARTITIONS": PARTITIONS,
-        "STORAGE_STATE": store.url,
-    }
-    # Tenants of one store are told apart by their names alone, and this one's is always the same.
-    for node in store.nodes if isinstance(store, ValkeyCluster) else [store]:
-        node.say("FLUSHALL")
+    settings = {"STORAGE_LOG": f"{broker.url}/{uuid.uuid4().hex[:8]}", "STORAGE_PARTITIONS": PARTITIONS, "STORAGE_STATE": url}
+    if request.param.startswith("redis"):
+        server.empty(url)  # tenants of one Redis are told apart by their names alone, and this one's is always the same
     return Server(tmp_path, settings)
 
 
