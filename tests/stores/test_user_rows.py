@@ -124,6 +124,14 @@ def test_no_such_store_is_refused() -> None:
         open_user_rows(at("pigeon://loft"))
 
 
+@pytest.mark.parametrize("server", ["postgresql", "mysql", "cassandra"], indirect=True)
+def test_a_database_that_is_not_there_is_no_empty_store(server: StoreServer) -> None:
+    store = open_user_rows(at(f"{server.place()}_not"))
+    with pytest.raises(StoreUnavailableError):
+        store.read([1], [0])
+    store.close()
+
+
 @everywhere
 def test_who_hung_and_comes_back_sets_nothing_back(store: UserRows, place: RowsPlace) -> None:
     other = open_user_rows(place)

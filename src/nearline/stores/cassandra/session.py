@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,18 +21,20 @@ AGAIN = 0.5
 """Seconds between two tries to reach a node that is away."""
 MOST = 256
 """Statements under way at once."""
+NO_TABLE = re.compile(r'message="(unconfigured )?table ', re.IGNORECASE)
+"""How a server says that nobody has written yet; without its keyspace it says something else."""
 MAKING = 30.0
 """Seconds that all nodes may take to agree on a new table."""
 
 
 class Cassandra:
-    """A session of a keyspace, which must be there; `QUORUM` of the own data centre reads and writes.
+    """A session for a keyspace, which must be there; `LOCAL_QUORUM` reads and writes.
 
     Args:
         url: cassandra://user:password@host,host:9042/keyspace?dc=name.
         setting: that names the URL, for errors.
         timeout: seconds that one answer may take.
-        tables: made at the first write.
+        tables: statements that make them, at the first write; in each statement `{keyspace}` stands before a table's name.
 
     Raises:
         NearlineError: it is no such URL.
@@ -79,7 +82,7 @@ class Cassandra:
             try:
                 prepared = self._prepare(session, statement)
             except InvalidRequest as error:
-                if self._made or ("does not exist" not in str(error) and "unconfigured" not in str(error)):
+                if not NO_TABLE.search(str(error)):
                     raise
                 return [[] for _ in rows]
             found: list[list[Any]] = []
@@ -93,7 +96,7 @@ class Cassandra:
         if not self._made:
             with self._asking():
                 for table in self._tables:
-                    self._open().execute(table, timeout=max(self._timeout, MAKING))
+                    self._open().execute(table.format(keyspace=self._keyspace), timeout=max(self._timeout, MAKING))
             self._made = True
 
     def _open(self) -> Session:
@@ -101,7 +104,7 @@ class Cassandra:
             if self._session is None:
                 cluster = Cluster(**self._how)
                 try:
-                    self._session = cluster.connect(self._keyspace)
+                    self._session = cluster.connect()
                 except BaseException:
                     cluster.shutdown()
                     raise
@@ -109,7 +112,7 @@ class Cassandra:
 
     def _prepare(self, session: Session, statement: str) -> Any:
         if statement not in self._prepared:
-            self._prepared[statement] = session.prepare(statement)
+            self._prepared[statement] = session.prepare(statement.format(keyspace=self._keyspace))
         return self._prepared[statement]
 
     @contextmanager

@@ -12,12 +12,14 @@ from nearline.stores.cassandra.session import Cassandra
 from nearline.stores.subscriber import Failure, SubscriberPlace
 
 TABLES = (
-    """CREATE TABLE IF NOT EXISTS lists (tenant text, user_id text, surface text, age varint, list text,
+    """CREATE TABLE IF NOT EXISTS {keyspace}.lists (tenant text, user_id text, surface text, age varint, list text,
         PRIMARY KEY ((tenant, user_id, surface)))""",
 )
-REPLACE = "UPDATE lists USING TTL ? SET age = ?, list = ? WHERE tenant = ? AND user_id = ? AND surface = ? IF age < ?"
-ADD = "INSERT INTO lists (tenant, user_id, surface, age, list) VALUES (?, ?, ?, ?, ?) IF NOT EXISTS USING TTL ?"
-READ = "SELECT list FROM lists WHERE tenant = ? AND user_id = ? AND surface = ?"
+REPLACE = (
+    "UPDATE {keyspace}.lists USING TTL ? SET age = ?, list = ? WHERE tenant = ? AND user_id = ? AND surface = ? IF age < ?"
+)
+ADD = "INSERT INTO {keyspace}.lists (tenant, user_id, surface, age, list) VALUES (?, ?, ?, ?, ?) IF NOT EXISTS USING TTL ?"
+READ = "SELECT list FROM {keyspace}.lists WHERE tenant = ? AND user_id = ? AND surface = ?"
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Result).decode
 

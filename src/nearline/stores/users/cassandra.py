@@ -9,20 +9,20 @@ from nearline.stores.cassandra.session import Cassandra
 from nearline.stores.user_rows import RowsLostError, RowsPlace, UserRow
 
 TABLES = (
-    """CREATE TABLE IF NOT EXISTS user_rows (tenant text, visitor bigint, hot blob, history blob,
+    """CREATE TABLE IF NOT EXISTS {keyspace}.user_rows (tenant text, visitor bigint, hot blob, history blob,
         PRIMARY KEY ((tenant, visitor)))""",
-    "CREATE TABLE IF NOT EXISTS progress (tenant text, part int, next bigint, PRIMARY KEY ((tenant, part)))",
+    "CREATE TABLE IF NOT EXISTS {keyspace}.progress (tenant text, part int, next bigint, PRIMARY KEY ((tenant, part)))",
 )
-READ = "SELECT hot, history FROM user_rows WHERE tenant = ? AND visitor = ?"
+READ = "SELECT hot, history FROM {keyspace}.user_rows WHERE tenant = ? AND visitor = ?"
 WRITE = """
 BEGIN UNLOGGED BATCH
-UPDATE user_rows USING TIMESTAMP ? AND TTL ? SET hot = ? WHERE tenant = ? AND visitor = ?;
-UPDATE user_rows USING TIMESTAMP ? AND TTL ? SET history = ? WHERE tenant = ? AND visitor = ?;
+UPDATE {keyspace}.user_rows USING TIMESTAMP ? AND TTL ? SET hot = ? WHERE tenant = ? AND visitor = ?;
+UPDATE {keyspace}.user_rows USING TIMESTAMP ? AND TTL ? SET history = ? WHERE tenant = ? AND visitor = ?;
 APPLY BATCH
 """
 """A batch of one partition is written whole, and needs no log of its own."""
-SEEN = "SELECT next FROM progress WHERE tenant = ? AND part = ?"
-PROGRESS = "UPDATE progress USING TIMESTAMP ? SET next = ? WHERE tenant = ? AND part = ?"
+SEEN = "SELECT next FROM {keyspace}.progress WHERE tenant = ? AND part = ?"
+PROGRESS = "UPDATE {keyspace}.progress USING TIMESTAMP ? SET next = ? WHERE tenant = ? AND part = ?"
 MINUTES = 24
 """Bits of a timestamp that say when a row was written, so that of two with one offset the later counts; 39 are the offset's."""
 
