@@ -35,6 +35,11 @@ class UserRow(Struct, frozen=True, gc=False):
         return int.from_bytes((self.hot or self.history)[:8], "little", signed=True)
 
 
+def signed(visitor: int) -> int:
+    """Return a key, 64 bits, as the signed number that databases have."""
+    return visitor - (1 << 64) if visitor >= 1 << 63 else visitor
+
+
 class UserRows(Protocol):
     """Rows by visitor. A row never moves backwards: what is older than what is there is not written.
 

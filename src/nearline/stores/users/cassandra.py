@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from nearline.stores.cassandra.session import Cassandra
-from nearline.stores.user_rows import RowsLostError, RowsPlace, UserRow
+from nearline.stores.user_rows import RowsLostError, RowsPlace, UserRow, signed
 
 TABLES = (
     """CREATE TABLE IF NOT EXISTS {keyspace}.user_rows (tenant text, visitor bigint, hot blob, history blob,
@@ -48,7 +48,7 @@ class CassandraRows:
         """Return the rows of visitors, and the progress of partitions, which is read first: it must not say more."""
         done = self._progress(partitions)
         self._seen |= done
-        found = self._store.ask(READ, [(self._place.tenant, _signed(visitor)) for visitor in visitors])
+        found = self._store.ask(READ, [(self._place.tenant, signed(visitor)) for visitor in visitors])
         rows = [
             UserRow(visitor, some[0].hot or b"", some[0].history or b"") if some else UserRow(visitor)
             for visitor, some in zip(visitors, found, strict=True)
@@ -62,7 +62,7 @@ class CassandraRows:
         hot_s, history_s = self._place.hot_ms // 1000, self._place.history_ms // 1000
         values: list[tuple[object, ...]] = []
         for row in rows:
-            written, key = (row.offset + 1 << MINUTES) + now % (1 << MINUTES), (tenant, _signed(row.visitor))
+            written, key = (row.offset + 1 << MINUTES) + now % (1 << MINUTES), (tenant, signed(row.visitor))
             values.append((written, hot_s, row.hot, *key, written, history_s, row.history, *key))
         self._store.ask(WRITE, values)
         there = self._progress(list(progress))
@@ -78,8 +78,3 @@ class CassandraRows:
     def close(self) -> None:
         """Let go of connections."""
         self._store.close()
-
-
-def _signed(visitor: int) -> int:
-    """Return a key, 64 bits, as a number that Cassandra has."""
-    return visitor - (1 << 64) if visitor >= 1 << 63 else visitor

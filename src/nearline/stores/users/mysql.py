@@ -11,13 +11,13 @@ from pymysql.constants import ER
 from nearline.schema.clock import DAY
 from nearline.stores.adapters import shown
 from nearline.stores.mysql.connections import Connections, drop
-from nearline.stores.user_rows import RowsLostError, RowsPlace, UserRow
+from nearline.stores.user_rows import RowsLostError, RowsPlace, UserRow, signed
 
 CLEANING = 600.0
 """Seconds that it may take to look for rows that are too old, once a day."""
 TABLES = (
     """CREATE TABLE IF NOT EXISTS nearline_rows (
-        tenant varbinary(64), visitor bigint unsigned, log_offset bigint NOT NULL, hot mediumblob NOT NULL,
+        tenant varbinary(64), visitor bigint, log_offset bigint NOT NULL, hot mediumblob NOT NULL,
         history mediumblob NOT NULL, written_at timestamp NOT NULL DEFAULT current_timestamp ON UPDATE current_timestamp,
         PRIMARY KEY (tenant, visitor)) ENGINE = InnoDB""",
     """CREATE TABLE IF NOT EXISTS nearline_progress (
@@ -27,7 +27,7 @@ READ = """
 SELECT 0, visitor, 0, hot, history FROM nearline_rows WHERE tenant = %s AND visitor IN %s
 UNION ALL SELECT 1, part, next, '', '' FROM nearline_progress WHERE tenant = %s AND part IN %s
 """
-"""One statement, so that rows and progress are of one moment."""
+"""One statement, so that rows and progress are of one moment. Keys are signed: no index is used for a list of both kinds."""
 WRITE = """
 INSERT INTO nearline_rows (tenant, visitor, log_offset, hot, history) VALUES (%s, %s, %s, %s, %s)
 ON DUPLICATE KEY UPDATE hot = IF(VALUES(log_offset) >= log_offset, VALUES(hot), hot),
@@ -58,10 +58,10 @@ class MysqlRows:
 
     def read(self, visitors: Sequence[int], partitions: Sequence[int] = ()) -> tuple[list[UserRow], list[int]]:
         """Return the rows of visitors, and the progress of partitions."""
-        tenant = self._place.tenant
+        tenant, keys = self._place.tenant, tuple(map(signed, visitors))
         with self._connections.lend() as connection, connection.cursor() as cursor:
             try:
-                cursor.execute(READ, (tenant, tuple(visitors) or NONE, tenant, tuple(partitions) or NONE))
+                cursor.execute(READ, (tenant, keys or NONE, tenant, tuple(partitions) or NONE))
                 found = cursor.fetchall()
             except pymysql.ProgrammingError as error:
                 if error.args[0] != ER.NO_SUCH_TABLE:
@@ -71,7 +71,10 @@ class MysqlRows:
         done = {number: end for progress, number, end, _, _ in found if progress}
         self._seen |= {number: done.get(number, 0) for number in partitions}
         empty = b"", b""
-        return [UserRow(visitor, *rows.get(visitor, empty)) for visitor in visitors], [done.get(n, 0) for n in partitions]
+        return (
+            [UserRow(visitor, *rows.get(key, empty)) for visitor, key in zip(visitors, keys, strict=True)],
+            [done.get(number, 0) for number in partitions],
+        )
 
     def write(self, rows: Sequence[UserRow], progress: Mapping[int, int]) -> None:
         """Write rows and progress, in one transaction; a replica that took over may lack what was written last."""
@@ -84,7 +87,7 @@ class MysqlRows:
             connection.begin()
             # In one order, so that two who write the same rows don't wait for each other.
             by_key = sorted(rows, key=lambda row: row.visitor)
-            cursor.executemany(WRITE, [(tenant, row.visitor, row.offset, row.hot, row.history) for row in by_key])
+            cursor.executemany(WRITE, [(tenant, signed(row.visitor), row.offset, row.hot, row.history) for row in by_key])
             cursor.execute(SEEN, (tenant, tuple(progress) or NONE))
             there = dict(cursor.fetchall())
             if lost := [number for number in progress if there.get(number, 0) < self._seen.get(number, 0)]:

@@ -12,7 +12,7 @@ from nearline.schema.clock import DAY
 from nearline.stores.adapters import shown
 from nearline.stores.postgresql.connections import Connections
 from nearline.stores.postgresql.tables import make_tables
-from nearline.stores.user_rows import RowsLostError, RowsPlace, UserRow
+from nearline.stores.user_rows import RowsLostError, RowsPlace, UserRow, signed
 
 SETTING = "storage.state"
 CLEANING = 600.0
@@ -51,10 +51,10 @@ class PostgresqlRows:
 
     def read(self, visitors: Sequence[int], partitions: Sequence[int] = ()) -> tuple[list[UserRow], list[int]]:
         """Return the rows of visitors, and the progress of partitions."""
-        tenant, signed = self._place.tenant, [_signed(visitor) for visitor in visitors]
+        tenant, keys = self._place.tenant, [signed(visitor) for visitor in visitors]
         with self._connections.lend() as connection:
             try:
-                cursor = connection.cursor(binary=True).execute(READ, (tenant, signed, tenant, list(partitions)))
+                cursor = connection.cursor(binary=True).execute(READ, (tenant, keys, tenant, list(partitions)))
                 found = cursor.fetchall()
             except errors.UndefinedTable:
                 found = []
@@ -63,7 +63,7 @@ class PostgresqlRows:
         self._seen |= {number: int(done.get(number, 0)) for number in partitions}
         empty = b"", b""
         return (
-            [UserRow(visitor, *rows.get(key, empty)) for visitor, key in zip(visitors, signed, strict=True)],
+            [UserRow(visitor, *rows.get(key, empty)) for visitor, key in zip(visitors, keys, strict=True)],
             [int(done.get(number, 0)) for number in partitions],
         )
 
@@ -73,7 +73,7 @@ class PostgresqlRows:
         if not self._made:
             make_tables(self._connections, tenant, SETTING)
             self._made = True
-        keys, offsets = [_signed(row.visitor) for row in rows], [row.offset for row in rows]
+        keys, offsets = [signed(row.visitor) for row in rows], [row.offset for row in rows]
         with self._connections.lend() as connection, connection.transaction():
             if rows:
                 values = (tenant, keys, offsets, [row.hot for row in rows], [row.history for row in rows])
@@ -102,8 +102,3 @@ class PostgresqlRows:
     def close(self) -> None:
         """Let go of connections."""
         self._connections.close()
-
-
-def _signed(visitor: int) -> int:
-    """Return a key, 64 bits, as a number that PostgreSQL has."""
-    return visitor - (1 << 64) if visitor >= 1 << 63 else visitor
