@@ -106,5 +106,5 @@ class Cassandra(ServerProcess):
             self._say(f"TRUNCATE {keyspace}.{table}")
 
     def _say(self, statement: str) -> None:
-        with Cluster(["127.0.0.1"], port=self.port, connect_timeout=30) as cluster:
+        with Cluster(["127.0.0.1"], port=self.port, connect_timeout=30, control_connection_timeout=30) as cluster:
             cluster.connect().execute(statement, timeout=60)

@@ -45,7 +45,7 @@ def row(visitor: int, offset: int, fill: int = 7, last: int = 5) -> UserRow:
 
 def soon(ask: Callable[[], T]) -> T:
     """Return an answer, asking again while a busy machine is late."""
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while True:
         try:
             return ask()

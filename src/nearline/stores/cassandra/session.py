@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -17,6 +18,8 @@ from cassandra.policies import ConstantReconnectionPolicy, DCAwareRoundRobinPoli
 from nearline.schema.errors import NearlineError, StoreUnavailableError
 from nearline.stores.adapters import shown
 
+CONNECT = 5.0
+"""Seconds that a node may take to let us in; nobody waits for it longer than for an answer."""
 AGAIN = 0.5
 """Seconds between two tries to reach a node that is away."""
 MOST = 256
@@ -62,11 +65,12 @@ class Cassandra:
             "port": number,
             "execution_profiles": {EXEC_PROFILE_DEFAULT: profile},
             "auth_provider": PlainTextAuthProvider(unquote(user), unquote(password)) if who else None,
-            "connect_timeout": timeout,
-            "control_connection_timeout": timeout,
+            "connect_timeout": max(timeout, CONNECT),
+            "control_connection_timeout": max(timeout, CONNECT),
             "reconnection_policy": ConstantReconnectionPolicy(AGAIN, None),
         }
-        self._session: Session | None = None
+        self._opener = ThreadPoolExecutor(1, "nearline-cassandra")
+        self._opening: Future[Session] | None = None
         self._prepared: dict[str, Any] = {}
         self._made = False
         self._lock = threading.Lock()
@@ -100,15 +104,28 @@ class Cassandra:
             self._made = True
 
     def _open(self) -> Session:
+        """Return the session; one that takes longer than an answer may is there for who asks next."""
         with self._lock:
-            if self._session is None:
-                cluster = Cluster(**self._how)
-                try:
-                    self._session = cluster.connect()
-                except BaseException:
-                    cluster.shutdown()
-                    raise
-            return self._session
+            if self._opening is None:
+                self._opening = self._opener.submit(self._connect)
+            opening = self._opening
+        try:
+            return opening.result(self._timeout)
+        except TimeoutError:
+            raise StoreUnavailableError(f"{self.shown}: no connection within {self._timeout:g} s") from None
+        except Exception:
+            with self._lock:
+                if self._opening is opening:
+                    self._opening = None  # the next one tries again
+            raise
+
+    def _connect(self) -> Session:
+        cluster = Cluster(**self._how)
+        try:
+            return cluster.connect()
+        except BaseException:
+            cluster.shutdown()
+            raise
 
     def _prepare(self, session: Session, statement: str) -> Any:
         if statement not in self._prepared:
@@ -124,7 +141,7 @@ class Cassandra:
 
     def close(self) -> None:
         """Let go of connections. Closing twice is fine."""
-        with self._lock:
-            if self._session is not None:
-                self._session.cluster.shutdown()
-                self._session = None
+        self._opener.shutdown()
+        opening, self._opening = self._opening, None
+        if opening is not None and opening.exception() is None:
+            opening.result().cluster.shutdown()
