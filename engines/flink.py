@@ -17,9 +17,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def available() -> str:
     """Return "" where Flink can be installed and run, else what is missing."""
-    needed = ["java"] if environment().exists() else ["java", "mvn", "uv"]
-    missing = [name for name in needed if shutil.which(name) is None]
-    return f"needs {' and '.join(missing)}" if missing else ""
+    needed = ["java"] if (environment() / "ready").exists() else ["java", "mvn", "uv"]
+    missing = [name for name in needed if _where(name) is None]
+    return f"needs {' and '.join(missing)} (OpenJDK 17, Maven; uv: pip install uv)" if missing else ""
 
 
 def environment() -> Path:
@@ -43,7 +43,13 @@ def install() -> Path:
     return environment()
 
 
+def _where(name: str) -> str | None:
+    """Return a program of this interpreter's environment, which need not be activated, or of the path."""
+    return shutil.which(name, path=str(Path(sys.executable).parent)) or shutil.which(name)
+
+
 def _run(command: list[str]) -> None:
+    command = [_where(command[0]) or command[0], *command[1:]]
     done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
     if done.returncode:
         raise RuntimeError(f"Flink {VERSION} can't be installed ({command[0]}):\n{(done.stdout + done.stderr)[-2000:]}")

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from engines import flink
-from engines.kafka import Kafka
+from engines.kafka import JAVA, Kafka
 from engines.valkey import Valkey
 from nearline.schema.event import Record
 from nearline.stores.log import Log
@@ -25,9 +25,9 @@ from server_process import Server
 from test_golden import GOLDEN
 from test_stream_workers import PARTITIONS, expected, stream
 
-if os.environ.get("FULL_TESTS") != "1":
-    pytest.skip("takes many minutes and an environment of 0.7 GB: FULL_TESTS=1", allow_module_level=True)
-
+ROUNDS = 5 if os.environ.get("FULL_TESTS") else 1
+"""How often it all happens: workers killed, the job killed, rescaled from a checkpoint and from a savepoint."""
+EVENTS = 1500
 PATIENCE = 600.0
 """Seconds; three interpreters, a JVM and its workers start one after the other."""
 
@@ -60,51 +60,83 @@ def rows_of(store: UserRows, wanted: dict[int, UserRow]) -> dict[int, UserRow]:
     return {row.visitor: row for row in store.read(list(wanted))[0]}
 
 
+def python_workers(job: int) -> list[int]:
+    """Return the processes below the job in which Flink calls our code."""
+    said = subprocess.run(["ps", "-ww", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
+    found = [line.split(None, 2) for line in said.splitlines()]
+    below = {job}
+    while more := {int(pid) for pid, parent, _ in found if int(parent) in below} - below:
+        below |= more
+    return [int(pid) for pid, _, command in found if int(pid) in below and "-m pyflink.fn_execution" in command]
+
+
 @pytest.mark.timeout(2400)
 def test_rows_are_the_same_whoever_folds(
     environment: Path, broker: Kafka, redis_server: Valkey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FLINK_ENVIRONMENT", str(environment))
     monkeypatch.setenv("PYTHONPATH", str(flink.ROOT / "src"))  # there as here: this checkout's code
+    monkeypatch.setenv("JVM_ARGS", " ".join(JAVA))
     group, other = shop(tmp_path / "group", broker, redis_server, 0), shop(tmp_path / "flink", broker, redis_server, 1)
     logs = [group.tenant().log(), other.tenant().log()]
     stores = [group.tenant().user_rows(5.0), other.tenant().user_rows(5.0)]
-    state, records = tmp_path / "flink" / "data" / "default" / "flink", []
+    state, rng = tmp_path / "flink" / "data" / "default" / "flink", random.Random(5)
+    records: list[Record] = []
 
-    def append(seed: int, n: int) -> None:
-        some: list[Record] = stream(seed, n)
+    def append(seconds: float = 0.0) -> None:
+        """Append events to both logs, in so many seconds."""
+        some = stream(len(records), EVENTS)
         for begin in range(0, len(some), 300):
             for log in logs:
                 log.append({"user_events": some[begin : begin + 300]})
+            time.sleep(seconds * 300 / len(some))
         records.extend(some)
 
     def start(parallelism: int) -> subprocess.Popen[bytes]:
         return other.command("stream", "--engine", "flink", "--parallelism", str(parallelism))
 
-    running = [group.command("stream")]
+    def caught_up() -> None:
+        wait(other, running[-1], logs[1], stores[1])
+
+    def checkpoints() -> set[Path]:
+        return set(state.glob("checkpoints/*/chk-*/_metadata"))
+
+    running = [group.command("stream"), start(1)]
     try:
-        append(1, 3000)
-        running.append(start(1))
-        wait(other, running[-1], logs[1], stores[1])
-        until = time.monotonic() + 60
-        while not list(state.glob("checkpoints/**/_metadata")):
-            assert time.monotonic() < until, other.output()[-3000:]
-            time.sleep(0.1)
-        append(2, 3000)
-        time.sleep(random.Random(5).uniform(0.0, 0.3))
-        running[-1].kill()  # while it folds them, or between folding and the next checkpoint
-        running[-1].wait()
-        append(3, 3000)
-        # Now two share the partitions that one had.
-        running[-1] = start(2)
-        wait(other, running[-1], logs[1], stores[1])
-        running[-1].send_signal(signal.SIGTERM)
-        assert running[-1].wait(PATIENCE) == 0, other.output()[-3000:]
-        assert list(state.glob("savepoints/*/_metadata")), "it left no savepoint"
-        append(4, 3000)
-        # And from the savepoint one has all again.
-        running[-1] = start(1)
-        wait(other, running[-1], logs[1], stores[1])
+        append()
+        for _ in range(ROUNDS):
+            caught_up()
+            # A worker is killed while events come: Flink starts another, from the newest checkpoint.
+            workers, seen = python_workers(running[-1].pid), checkpoints()
+            assert workers
+            append()
+            time.sleep(rng.uniform(0.0, 0.1))
+            for pid in workers:
+                os.kill(pid, signal.SIGKILL)
+            append(1.0)
+            caught_up()
+            assert not set(workers) & set(python_workers(running[-1].pid))
+            # The whole job is killed while it folds, or between folding and the next checkpoint.
+            until = time.monotonic() + PATIENCE
+            while not checkpoints() - seen:
+                assert time.monotonic() < until, other.output()[-3000:]
+                time.sleep(0.1)
+            append()
+            time.sleep(rng.uniform(0.0, 0.3))
+            running[-1].kill()
+            running[-1].wait()
+            append()
+            # Now two share the partitions that one had, from a checkpoint.
+            running[-1] = start(2)
+            caught_up()
+            assert len(python_workers(running[-1].pid)) >= 2
+            running[-1].send_signal(signal.SIGTERM)
+            assert running[-1].wait(PATIENCE) == 0, other.output()[-3000:]
+            assert list(state.glob("savepoints/*/_metadata")), "it left no savepoint"
+            append()
+            # And from the savepoint one has all again.
+            running[-1] = start(1)
+        caught_up()
         wait(group, running[0], logs[0], stores[0])
         wanted = expected(group, records)
         assert len(wanted) > 250

@@ -16,7 +16,7 @@ from nearline import App
 from nearline.app.settings import load_settings
 from nearline.app.tenant import Tenant
 from nearline.schema.errors import StoreUnavailableError
-from nearline.schema.event import Record
+from nearline.schema.event import ERASE, Record
 from nearline.schema.ids import visitor_key
 from nearline.stores.log import Log, Page, pages_of
 from nearline.stores.user_rows import RowsLostError, UserRow, UserRows
@@ -79,6 +79,9 @@ def events(tenant: Tenant) -> list[Record]:
             out.append(rng.choice(out))  # a second time
             continue
         user, at = f"u{rng.randrange(20)}", now + place * 1000
+        if rng.random() < 0.05:
+            out.append(Record("", ERASE, user, "", at, at))
+            continue
         out.append(Record(f"e{place}", rng.choice(["view", "click", "purchase"]), user, f"i{rng.randrange(30)}", at, at))
     return out
 
@@ -105,7 +108,8 @@ def test_pages_may_come_from_anywhere(tenant: Tenant, seed: int) -> None:
     folder, at = folded(tenant, records, rows), rng.randrange(50)
     while at < N:
         end = min(N, at + rng.randrange(1, 60))
-        folder.follow(pages(records, at, end))
+        middle = rng.randrange(at, end)
+        folder.follow([pages(records, *part) for part in ((at, middle), (middle, end)) if part[0] < part[1]])
         at = end
         if rng.random() < 0.2:  # killed: another goes on from an older checkpoint
             folder, at = folded(tenant, records, rows), rng.randrange(at)

@@ -51,7 +51,7 @@ def run(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ending.set())
     announce(tenant)
-    run_job(tenant, FlinkPlace(app.resolve(), parallelism, tenant.folder / FOLDER), ending)
+    run_job(tenant, FlinkPlace(app.resolve(), parallelism, tenant.folder.absolute() / FOLDER), ending)
 
 
 def _python(environment: Path | None) -> Path:

@@ -5,6 +5,7 @@ Imported in Flink's own environment alone, where `pyflink` is.
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import sys
@@ -12,6 +13,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pyflink.common import Configuration
 from pyflink.java_gateway import get_gateway
@@ -26,6 +28,9 @@ from nearline.stores.open_log import LogPlace
 from nearline.stream.flink_function import FoldEvents
 from nearline.stream.worker import GROUP
 
+logger = logging.getLogger("nearline.stream")
+LOGS = "FLINK_LOG_DIR"
+"""Variable that says where Flink writes its log; else into its installation, over that of another job."""
 MODE = "_python_worker_execution_mode"
 """Variable by which PyFlink is told to give each worker a process; else all are threads of this one."""
 LOOK = 0.2
@@ -36,6 +41,8 @@ GATHER = 50
 """Milliseconds for which events are gathered."""
 CHECKPOINT = "2 s"
 """Time between two checkpoints; after a crash so much is read again, and found in the rows."""
+PATIENCE = 60
+"""Seconds that a savepoint may take when the job ends."""
 RUNNING = {"INITIALIZING", "CREATED", "RUNNING", "FAILING", "RESTARTING", "RECONCILING"}
 
 
@@ -70,6 +77,8 @@ def run_job(tenant: Tenant, place: FlinkPlace, ending: threading.Event) -> None:
         raise NearlineError("storage.log", others, remedy)
     tenant.log().close()  # makes the topics
     os.environ[MODE] = "process"
+    os.environ.setdefault(LOGS, str(place.folder / "log"))
+    Path(os.environ[LOGS]).mkdir(parents=True, exist_ok=True)
     config = Configuration()
     for name, value in _options(place).items():
         config.set_string(name, value)
@@ -99,16 +108,29 @@ def run_job(tenant: Tenant, place: FlinkPlace, ending: threading.Event) -> None:
     read = env.from_path("events")
     batches = read.select(fold(col("partition"), col("offset"), col("timestamp"), col("message")).alias("offset"))
     try:
-        job = batches.execute_insert("folded").get_job_client()
+        job, before = batches.execute_insert("folded").get_job_client(), ""
         while not ending.wait(LOOK):
             if (status := job.get_job_status().result().name) not in RUNNING:
                 job.get_job_execution_result().result()  # tells why
                 raise RuntimeError(f"the job ended by itself: {status}")
-        # pyflink's own `stop_with_savepoint` calls what Flink 2 has no more.
-        form = get_gateway().jvm.org.apache.flink.core.execution.SavepointFormatType.CANONICAL
-        job._j_job_client.stopWithSavepoint(False, (place.folder / "savepoints").as_uri(), form).get()
+            if status != before:
+                logger.info("job is %s", status.lower(), extra={"log": os.environ[LOGS]})
+                before = status
+        _stop(job, place.folder / "savepoints")
     finally:
         get_gateway().shutdown()  # else its threads keep this process
+
+
+def _stop(job: Any, folder: Path) -> None:
+    """Let the job leave a savepoint and end; where it can't, it goes on from its newest checkpoint when it is started again."""
+    # pyflink's own `stop_with_savepoint` calls what Flink 2 has no more.
+    jvm = get_gateway().jvm
+    form = jvm.org.apache.flink.core.execution.SavepointFormatType.CANONICAL
+    try:
+        left = job._j_job_client.stopWithSavepoint(False, folder.as_uri(), form)
+        left.get(PATIENCE, jvm.java.util.concurrent.TimeUnit.SECONDS)
+    except Exception as error:  # its store is away, or it is restarting
+        logger.warning("the job left no savepoint", extra={"error": str(error)[:500]})
 
 
 def _options(place: FlinkPlace) -> Mapping[str, str]:

@@ -47,16 +47,17 @@ class FoldEvents(ScalarFunction):  # type: ignore[misc]
 
     def eval(self, partitions: Any, offsets: Any, times: Any, messages: Any) -> Any:
         """Fold messages and return their offsets, once they are in the rows; all are pandas' series, `[n]`."""
-        from nearline.stores.log import pages_of
+        from nearline.stores.log import Page, pages_of
         from nearline.stores.messages import decode_messages
 
         numbers, places = partitions.to_numpy(), offsets.to_numpy()
         came, texts = times.to_numpy("datetime64[ms]").astype(np.int64).tolist(), messages.tolist()
+        pages: list[Page] = []
         for number in np.unique(numbers).tolist():
             own = np.flatnonzero(numbers == number)
             records = decode_messages([texts[place] for place in own.tolist()], [came[place] for place in own.tolist()])
-            for page in pages_of("user_events", number, places[own].tolist(), records):
-                self._folder.follow(page)
+            pages += pages_of("user_events", number, places[own].tolist(), records)
+        self._folder.follow(pages)
         return pd.Series(places)
 
     def close(self) -> None:

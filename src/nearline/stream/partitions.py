@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from nearline.app.tenant import Tenant
 from nearline.schema.clock import HOUR
@@ -137,23 +137,27 @@ class PartitionsFolder:
             return False
         return True
 
-    def follow(self, page: Page) -> None:
-        """Fold a page that comes from wherever an engine that keeps its own places goes on; all of it is in the store then.
+    def follow(self, pages: Sequence[Page]) -> None:
+        """Fold pages that come from wherever an engine that keeps its own places goes on; all are in the store then.
 
-        What the rows hold is left out, and what they lack before it is read from the log.
+        What the rows hold is left out, and what they lack before a page is read from the log.
 
         Raises:
-            StoreUnavailableError: the log can't be read; the same page may come again.
+            StoreUnavailableError: the log can't be read; the same pages may come again.
         """
+        while any(self.done.get(page.partition, -1) < page.end for page in pages):
+            # One page's rows are written while the next is folded; where the store lost some, all begin again.
+            if all(self._followed(page) for page in pages):
+                self.settle()
+
+    def _followed(self, page: Page) -> bool:
         number = page.partition
-        while True:
-            if number not in self.done:
-                self.begin(number)
-            if not self._reach(number, page.first):
-                continue
-            kept = page.records[max(0, self._upto[number] - page.first) :]
-            if (not kept or self.fold(Page(page.topic, number, page.end - len(kept), kept))) and self.settle():
-                return
+        if number not in self.done:
+            self.begin(number)
+        if not self._reach(number, page.first):
+            return False
+        kept = page.records[max(0, self._upto[number] - page.first) :]
+        return not kept or self.fold(Page(page.topic, number, page.end - len(kept), kept))
 
     def _stored(self, progress: Mapping[int, int]) -> None:
         now = self._tenant.clock.now()

@@ -69,9 +69,9 @@ class RowsFolder:
             for slot, row in zip(slots.tolist(), rows, strict=True):
                 if not (row.hot or row.history):
                     continue  # his place is blank already
-                # A hot row that has expired left its head in the history.
-                hot = row.hot or row.history[:HEAD].ljust(self._state.packed["hot"].itemsize, b"\0")
-                self._state.push(slot, hot, row.history[HEAD:])
+                # A hot row that has expired left its head in the history; of one who was erased a head is all there is.
+                hot = row.hot or row.history[:HEAD]
+                self._state.push(slot, hot.ljust(self._state.packed["hot"].itemsize, b"\0"), row.history[HEAD:])
             self._held.update(row.visitor for row in rows)
 
     def _rows(self, visitors: list[int], slots: I32, events: Events) -> list[UserRow]:
