@@ -59,7 +59,7 @@ def rate(log: Log, store: UserRows, worker: subprocess.Popen[bytes], before: int
         if not began and done > before:
             began, seen = now, done
         if done >= whole:
-            return (whole - seen) / (now - began)
+            return (whole - seen) / max(now - began, 1e-9)  # nothing, where all came at once
         if worker.poll() is not None or now > until:
             raise SystemExit(f"the worker came as far as {done} of {whole}")
         time.sleep(0.02)
@@ -142,9 +142,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=200_000, help="in the log when a worker starts")
     parser.add_argument("--singles", type=int, default=200, help="events that are waited for")
+    parser.add_argument("--engines", nargs="+", choices=("group", "flink"), default=("group", "flink"))
     o = parser.parse_args()
     out: list[Row] = []
-    for engine in ("group", "flink"):
+    for engine in o.engines:
         with tempfile.TemporaryDirectory() as folder:
             out += run(engine, Path(folder), o.events, o.singles)
     show(out)
