@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def available() -> str:
     """Return "" where Flink can be installed and run, else what is missing."""
-    needed = ["java"] if (environment() / "ready").exists() else ["java", "mvn", "uv"]
+    needed = ["java", "uv"] if (environment() / "ready").exists() else ["java", "mvn", "uv"]
     missing = [name for name in needed if _where(name) is None]
     return f"needs {' and '.join(missing)} (OpenJDK 17, Maven; uv: pip install uv)" if missing else ""
 
@@ -29,17 +29,19 @@ def environment() -> Path:
 
 def install() -> Path:
     """Make the environment, once; return its folder. This checkout's code runs in it, with compilers as they are here."""
-    if not (environment() / "ready").exists():
+    ready, python = environment() / "ready", environment() / "bin" / "python"
+    pip = ["uv", "pip", "install", "-q", "--python", str(python)]
+    if not ready.exists():
         # Its scripts and its jars are found by absolute paths: it is made where it stays.
         shutil.rmtree(environment(), ignore_errors=True)
-        python = environment() / "bin" / "python"
         same = [f"{name}=={importlib.metadata.version(name)}" for name in ("numba", "llvmlite")]
         _run(["uv", "venv", "-q", "--python", sys.executable, str(environment())])
-        pip = ["uv", "pip", "install", "-q", "--python", str(python)]
         _run([*pip, f"apache-flink=={VERSION}", *same, "--editable", f"{ROOT}[flink]"])
         (jars,) = environment().glob("lib/python3*/site-packages/pyflink/lib")
         _run(["mvn", "-B", "-q", "dependency:copy", f"-Dartifact={CONNECTOR}", f"-DoutputDirectory={jars}"])
-        (environment() / "ready").touch()
+    elif ready.read_text() != str(ROOT):
+        _run([*pip, "--no-deps", "--editable", str(ROOT)])  # made by another checkout
+    ready.write_text(str(ROOT))
     return environment()
 
 
