@@ -1,74 +1,63 @@
 """Faults of engines under load: what is lost, counted twice, refused, late, and how long it takes until all is well again.
 
-Two servers, two stream workers, a broker and a store of rows, all on this machine; clients ask for lists with one retry and
-send events until they are acknowledged. Each fault is done once, after a quiet while.
+Two servers, two stream workers, a broker and a store of rows, all on this machine, and for a disk that is full one server with
+its own log; clients ask for lists with one retry and send events until they are acknowledged. Each fault is done once, after a
+quiet while.
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from benchmarks.full_disk import Alone
 from benchmarks.table import machine, percentile, say
-from engines.deployment import PARTITIONS, Deployment, ask, expected, held
+from engines import faults
+from engines.deployment import PARTITIONS, Deployment, ask
 from engines.kafka import Kafka
 from engines.load import Load
-from engines.valkey import Valkey
+from engines.traces import traces
+from engines.truth import compared
+from engines.valkey import Valkey, ValkeyCluster
 
 COMMAND = "python -m benchmarks.faults"
 PATIENCE = 180.0
 """Seconds after which what has not recovered is said not to."""
+HEADS = (
+    "fault", "lost", "rows that differ", "lists unanswered · 5xx · retried · all", "their p50 · p99, ms",
+    "slowest answer to events, s", "recovered after, s",
+)  # fmt: skip
+KILLS = "a stream worker killed {} times"
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a fault did. Times in seconds; `recovered`: from its end until new events are in rows and lists."""
-
-    name: str
-    lists: int
-    bad: int
-    retried: int
-    p99: float
-    slowest: float
-    events: int
-    lost: int
-    differing: int
-    recovered: float
-
-
-def faults(seconds: float) -> dict[str, Callable[[Deployment], None]]:
-    """Return the faults by name; what is killed stays away for so long, what hangs hangs for so long."""
-
-    def away(kill: Callable[[], None], start: Callable[[], None]) -> None:
-        kill()
-        time.sleep(seconds)
-        start()
-
-    def emptied(shop: Deployment) -> None:
-        shop.store.say("FLUSHALL")
-        time.sleep(seconds)
-
-    def slowed(shop: Deployment) -> None:
-        shop.network.slow(0.2)
-        time.sleep(seconds)
-        shop.network.mend()
-
+def on_one(kills: int) -> dict[str, faults.Fault]:
+    """Return the faults of a deployment whose store is one server, by name."""
     return {
-        "none": lambda shop: time.sleep(seconds),
-        "server killed, started again": lambda shop: away(shop.servers[0].kill, shop.servers[0].start),
-        "stream worker killed, started again": lambda shop: away(shop.workers[0].kill, shop.workers[0].start),
-        "Redis killed, started again": lambda shop: away(shop.store.kill, shop.store.start),
-        "Redis hangs": lambda shop: away(shop.store.freeze, shop.store.thaw),
-        "network to Redis slow, 0.2 s each way": slowed,
-        "network to Redis cut": lambda shop: away(shop.network.cut, shop.network.mend),
-        "Redis emptied": emptied,
-        "Kafka killed, started again": lambda shop: away(shop.broker.kill, shop.broker.start),
+        "none": faults.nothing,
+        "server killed, started again": faults.server_killed,
+        "stream worker killed, started again": faults.worker_killed,
+        KILLS.format(kills): faults.workers_killed(kills),
+        "Redis killed, started again": faults.store_killed,
+        "Redis hangs": faults.store_hangs,
+        "network to Redis slow, 0.2 s each way": faults.network_slow,
+        "network to Redis cut": faults.network_cut,
+        "Redis emptied": faults.store_emptied,
+        "messages nobody can read": faults.poisoned,
+        "Kafka killed, started again": faults.broker_killed,
     }
+
+
+ON_CLUSTER: dict[str, faults.Fault] = {
+    "none, Redis Cluster": faults.nothing,
+    "Redis Cluster: a master killed": faults.master_killed,
+    f"Redis Cluster: a master killed, its replica {faults.BEHIND:.0f} s behind": faults.master_lost,
+}
+FULL = "disk full, embedded log"
 
 
 def recovery(shop: Deployment) -> float:
@@ -92,44 +81,65 @@ def recovery(shop: Deployment) -> float:
     return time.monotonic() - began
 
 
-def check(shop: Deployment, acknowledged: set[str]) -> tuple[int, int]:
-    """Return how many acknowledged events are not in the log, and how many rows differ from those of one reader of the log."""
-    tenant = shop.tenant()
-    log, store = tenant.log(read_only=True), tenant.user_rows(10.0)
-    try:
-        ends = {number: log.partition(number).end("user_events") for number in range(PARTITIONS)}
-        until = time.monotonic() + PATIENCE
-        while store.read([1], list(ends))[1] != list(ends.values()) and time.monotonic() < until:
-            time.sleep(0.1)
-        records = held(log)
-        wanted = expected(tenant, records)
-        found = {row.visitor: row for row in store.read(list(wanted))[0]}
-        there = {record.event_id for part in records for record in part}
-        return len(acknowledged - there), sum(found[visitor] != row for visitor, row in wanted.items())
-    finally:
-        log.close()
-        store.close()
+def under(
+    load: Load, name: str, act: Callable[[], None], recovered: Callable[[], float], judge: Callable[[set[str]], tuple[int, int]]
+) -> None:
+    """Do one fault under load, and print its line.
 
-
-def done_to(shop: Deployment, name: str, fault: Callable[[Deployment], None], o: argparse.Namespace, seed: int) -> Outcome:
-    """Do one fault under load."""
-    with Load(shop.ports, o.lists, o.events, seed, users=5_000) as load:
+    Args:
+        load: not begun.
+        name: of the fault.
+        act: does it, and returns once it is over.
+        recovered: returns once all is well, with the seconds that took.
+        judge: returns of acknowledged ids how many are lost, and how many rows differ from those of one reader of the log.
+    """
+    with load:
         time.sleep(5)
         began = time.monotonic()
-        doing = threading.Thread(target=fault, args=(shop,))
+        doing = threading.Thread(target=act)
         doing.start()
         doing.join()
         ended = time.monotonic()
-        recovered = recovery(shop)
+        took = recovered()
         time.sleep(2)
-    during = [one for one in load.asked if began <= one.at <= ended + recovered]
-    lost, differing = check(shop, set(load.acknowledged))
+    during = [one for one in load.asked if began <= one.at <= ended + took]
+    lost, differing = judge(set(load.acknowledged))
     say(f"{name}: {ended - began:.1f} s, {len(load.asked)} lists, events refused {load.refused}")
-    bad, retried = sum(one.status != 200 for one in load.asked), sum(one.tries > 1 for one in load.asked)
-    p99 = percentile([one.seconds for one in during], 0.99)
-    return Outcome(
-        name, len(during), bad, retried, p99, load.slowest, len(load.acknowledged), lost, differing, recovered
-    )  # fmt: skip
+    bad, errors = sum(one.status == 0 for one in during), sum(one.status >= 500 for one in during)
+    retried, times = sum(one.tries > 1 for one in during), [one.seconds for one in during]
+    lists = f"{bad} · {errors} · {retried:,} · {len(during):,}"
+    late = f"{percentile(times, 0.5) * 1e3:,.0f} · {percentile(times, 0.99) * 1e3:,.0f}"
+    line = [name, f"{lost} of {len(load.acknowledged):,}", str(differing), lists, late, f"{load.slowest:.1f}", f"{took:.1f}"]
+    print(f"| {' | '.join(line)} |", flush=True)
+
+
+def judged(shop: Deployment, acknowledged: set[str]) -> tuple[int, int]:
+    """Return how many acknowledged events are not in the log, and how many rows differ from those of one reader of the log."""
+    found = compared(shop, acknowledged, PATIENCE)
+    if found.behind:
+        say(f"partitions {found.behind} have not come to the end of the log")
+    return len(found.lost), len(found.differing)
+
+
+def on_engines(
+    folder: Path, broker: Kafka, store: Valkey | ValkeyCluster, wanted: Mapping[str, faults.Fault], o: argparse.Namespace
+) -> None:
+    """Do faults to one deployment after the other."""
+    shop = Deployment(folder, broker, store)
+    try:
+        shop.start()
+        for seed, (name, fault) in enumerate(wanted.items(), 1):
+            before = traces(shop) if name == KILLS.format(o.kills) else None
+
+            def act(fault: faults.Fault = fault) -> None:
+                fault(shop, o.seconds)
+
+            load = Load(shop.ports, o.lists, o.events, seed, users=o.users)
+            under(load, name, act, lambda: recovery(shop), lambda ids: judged(shop, ids))
+            if before is not None:
+                say(f"before: {before}\nafter:  {traces(shop)}")
+    finally:
+        shop.stop()
 
 
 def main() -> None:
@@ -138,30 +148,34 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0, help="for which a fault lasts")
     parser.add_argument("--lists", type=float, default=100.0, help="a second")
     parser.add_argument("--events", type=float, default=500.0, help="a second")
+    parser.add_argument("--users", type=int, default=5_000, help="who ask and act")
+    parser.add_argument("--kills", type=int, default=50, help="of stream workers, in the line of many")
     parser.add_argument("--only", nargs="*", default=[], help="words of names of faults")
     o = parser.parse_args()
+    chosen = [name for name in (*on_one(o.kills), *ON_CLUSTER, FULL) if not o.only or any(word in name for word in o.only)]
     folder = Path(tempfile.mkdtemp(prefix="nearline-faults-"))
-    broker, store = Kafka(folder / "kafka"), Valkey(folder / "valkey")
-    broker.start()
-    store.start()
-    shop = Deployment(folder, broker, store)
-    print(f"{machine()}; {o.lists:,.0f} lists/s, {o.events:,.0f} events/s\n")
-    heads = ["fault", "lost", "rows that differ", "lists unanswered · retried · all", "their p99, ms"]
-    heads += ["slowest answer to events, s", "recovered after, s"]
-    print(f"| {' | '.join(heads)} |\n{'| --- ' * len(heads)}|", flush=True)
+    broker, one, cluster = Kafka(folder / "kafka"), Valkey(folder / "valkey"), ValkeyCluster(folder / "cluster", replicas=1)
+    print(f"{machine()}; {o.lists:,.0f} lists/s, {o.events:,.0f} events/s, {o.users:,} users, faults of {o.seconds:.0f} s\n")
+    print(f"| {' | '.join(HEADS)} |\n{'| --- ' * len(HEADS)}|", flush=True)
+    stores: list[tuple[Valkey | ValkeyCluster, dict[str, faults.Fault]]] = [(one, on_one(o.kills)), (cluster, ON_CLUSTER)]
     try:
-        shop.start()
-        for seed, (name, fault) in enumerate(faults(o.seconds).items(), 1):
-            if o.only and not any(word in name for word in o.only):
-                continue
-            a = done_to(shop, name, fault, o, seed)
-            lists = f"{a.bad} · {a.retried} · {a.lists:,} | {a.p99 * 1e3:,.0f}"
-            lost = f"{a.lost} of {a.events:,} | {a.differing}"
-            print(f"| {a.name} | {lost} | {lists} | {a.slowest:.1f} | {a.recovered:.1f} |", flush=True)
+        for number, (store, known) in enumerate(stores):
+            if wanted := {name: fault for name, fault in known.items() if name in chosen}:
+                if not broker.runs:
+                    broker.start()
+                store.start()
+                on_engines(folder / f"shop{number}", broker, store, wanted, o)
+                store.stop()
+        broker.stop()
+        if FULL in chosen:
+            with Alone(folder / "alone") as alone:
+                load = Load([alone.port], o.lists, o.events, 99, users=o.users)
+                under(load, FULL, lambda: alone.fill(o.seconds), alone.recovery, alone.judged)
     finally:
-        shop.stop()
-        store.kill()
+        cluster.stop()
+        one.kill()
         broker.kill()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -10,27 +10,19 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from engines.kafka import Kafka
 from engines.process import ServerProcess, free_ports
 from engines.proxy import Proxy
-from engines.valkey import Valkey
+from engines.valkey import Valkey, ValkeyCluster
 from nearline.app.load import load_app
 from nearline.app.settings import load_settings
 from nearline.app.tenant import Tenant
-from nearline.features.presence import PRESENCE
-from nearline.schema.event import Record
-from nearline.stores.encode import belonging, events_from_records, ids_of
-from nearline.stores.log import Log
-from nearline.stores.user_rows import UserRow
 
 APP = """
 from nearline import App
 app = App(name="faults", events=["seen", "view", "click", "purchase", "dislike"])
 """
 PARTITIONS = 4
-HEAD = PRESENCE.itemsize
 
 
 def ask(port: int, method: str, path: str, body: object = None, timeout: float = 15.0) -> tuple[int, Any]:
@@ -46,7 +38,8 @@ def ask(port: int, method: str, path: str, body: object = None, timeout: float =
         connection.close()
 
 
-def _ready(port: int) -> bool:
+def ready(port: int) -> bool:
+    """Return whether a server of loopback is ready."""
     try:
         return ask(port, "GET", "/readyz", timeout=2.0)[0] == 200
     except (OSError, http.client.HTTPException):
@@ -54,7 +47,9 @@ def _ready(port: int) -> bool:
 
 
 class Deployment:
-    """Two servers and two stream workers of one application, a broker, and a store beyond a network that can be cut.
+    """Two servers and two stream workers of one application, a broker, and a store.
+
+    Where that is one server it is beyond a network that can be cut; a cluster's nodes say themselves where they are.
 
     Args:
         folder: gets the application, and a folder of its own for each server.
@@ -62,22 +57,42 @@ class Deployment:
         settings: by environment name, without `NEARLINE_`.
     """
 
-    def __init__(self, folder: Path, broker: Kafka, store: Valkey, settings: dict[str, object] | None = None) -> None:
+    def __init__(
+        self, folder: Path, broker: Kafka, store: Valkey | ValkeyCluster, settings: dict[str, object] | None = None
+    ) -> None:
         self.broker, self.store, self.prefix = broker, store, uuid.uuid4().hex[:8]
         folder.mkdir(parents=True, exist_ok=True)
-        self.network = Proxy(store.port, folder / "network")
+        self._proxy = Proxy(store.port, folder / "network") if isinstance(store, Valkey) else None
         self.app = folder / "app.py"
         self.app.write_text(APP)
         self.settings: dict[str, object] = {
             "STORAGE_LOG": f"{broker.url}/{self.prefix}",
             "STORAGE_PARTITIONS": PARTITIONS,
-            "STORAGE_STATE": f"redis://127.0.0.1:{self.network.port}/0",
+            "STORAGE_STATE": f"redis://127.0.0.1:{self._proxy.port}/0" if self._proxy else store.url,
             **(settings or {}),
         }
         self.ports = free_ports(2)
         self.servers = [self._server(folder / f"server{n}", port) for n, port in enumerate(self.ports)]
         self.workers = [self._process(folder / f"worker{n}", "stream", {}) for n in range(2)]
         store.say("FLUSHALL")
+
+    @property
+    def one(self) -> Valkey:
+        """The store, where it is one server."""
+        assert isinstance(self.store, Valkey)
+        return self.store
+
+    @property
+    def cluster(self) -> ValkeyCluster:
+        """The store, where it is a cluster."""
+        assert isinstance(self.store, ValkeyCluster)
+        return self.store
+
+    @property
+    def network(self) -> Proxy:
+        """What is between servers and workers and the store, where it is one server."""
+        assert self._proxy is not None
+        return self._proxy
 
     def _environment(self, folder: Path, more: dict[str, object]) -> dict[str, str]:
         given = {"STORAGE_PATH": folder / "data", **self.settings, **more}
@@ -90,7 +105,7 @@ class Deployment:
         def streams() -> bool:
             return said.exists() and "streaming" in said.read_text(errors="replace")
 
-        answers = (lambda: _ready(port)) if port else streams
+        answers = (lambda: ready(port)) if port else streams
         return ServerProcess(run, folder, command, answers, {"COLUMNS": "200", **self._environment(folder, more)})
 
     def _server(self, folder: Path, port: int) -> ServerProcess:
@@ -98,7 +113,7 @@ class Deployment:
 
     def start(self, items: int = 60) -> None:
         """Start everything, and register items."""
-        for process in (self.network, *self.servers, *self.workers):
+        for process in self._processes():
             process.start()
         goods = [{"item_id": f"i{k}", "title": f"Item {k}", "category": f"c{k % 5}", "price": 1 + k} for k in range(items)]
         status, said = ask(self.ports[0], "POST", "/v1/items", goods)
@@ -106,8 +121,11 @@ class Deployment:
 
     def stop(self) -> None:
         """End everything."""
-        for process in (*self.workers, *self.servers, self.network):
+        for process in reversed(self._processes()):
             process.kill()
+
+    def _processes(self) -> list[ServerProcess]:
+        return [*([self._proxy] if self._proxy else []), *self.servers, *self.workers]
 
     def said(self) -> str:
         """Return the end of what each process wrote."""
@@ -125,36 +143,3 @@ class Deployment:
         """Return a metric of a server that has no label."""
         _, text = ask(self.ports[server], "GET", "/metrics")
         return next(float(line.split()[-1]) for line in str(text).splitlines() if line.startswith(f"{name} "))
-
-
-def held(log: Log) -> list[list[Record]]:
-    """Return everything in `user_events`, by partition."""
-    out: list[list[Record]] = []
-    for number in range(log.partitions):
-        part, records, at = log.partition(number), [], 0
-        while True:
-            first, some = part.read("user_events", at, 10_000)
-            if not some:
-                break
-            records += some
-            at = first + len(some)
-        out.append(records)
-    return out
-
-
-def expected(tenant: Tenant, partitions: list[list[Record]]) -> dict[int, UserRow]:
-    """Return the rows of one who reads each partition alone and takes each id once, by visitor."""
-    out: dict[int, UserRow] = {}
-    for number, records in enumerate(partitions):
-        events, (ids, _) = events_from_records(records, 0, tenant.kinds), ids_of(records)
-        first = np.zeros(len(ids), np.bool_)
-        first[np.unique(ids, return_index=True)[1]] = True
-        events = events[belonging(events, number, len(partitions)) & (first | (ids == 0))]
-        state = tenant.user_state()
-        state.apply(events)
-        visitors = np.unique(events["user"])
-        hot, history = state.pull(state.users.find(visitors))
-        for place, visitor in enumerate(visitors.tolist()):
-            packed = hot[place].tobytes()
-            out[visitor] = UserRow(visitor, packed, packed[:HEAD] + history[place].tobytes())
-    return out

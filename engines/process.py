@@ -86,6 +86,11 @@ class ServerProcess:
                 raise RuntimeError(f"{self.name} did not start:\n{text}")
             time.sleep(0.05)
 
+    @property
+    def runs(self) -> bool:
+        """Whether it was started and not ended since."""
+        return self._process is not None
+
     def stop(self) -> None:
         """End it as its keeper would, and wait."""
         self._end(signal.SIGTERM)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import count, pairwise
 
 import pytest
-from confluent_kafka import Producer
 
-from engines.deployment import PARTITIONS, Deployment, ask, expected, held
+from engines import faults
+from engines.deployment import Deployment, ask
 from engines.kafka import Kafka
 from engines.load import Load
+from engines.truth import compared
 from engines.valkey import Valkey, available
 
 SLOT = 3.0
@@ -39,125 +40,38 @@ def shop(broker: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[De
         store.kill()
 
 
-def broker_killed(shop: Deployment) -> None:
-    shop.broker.kill()
-    time.sleep(2)
-    shop.broker.start()
-
-
-def store_killed(shop: Deployment) -> None:
-    shop.store.kill()
-    time.sleep(2)
-    shop.store.start()
-
-
-def store_hangs(shop: Deployment) -> None:
-    shop.store.freeze()
-    time.sleep(5)
-    shop.store.thaw()
-
-
-def network_slow(shop: Deployment) -> None:
-    """Each answer of the store takes longer than any request waits for it."""
-    shop.network.slow(0.2)
-    time.sleep(5)
-    shop.network.mend()
-
-
-def network_cut(shop: Deployment) -> None:
-    shop.network.cut()
-    time.sleep(5)
-    shop.network.mend()
-
-
-def store_emptied(shop: Deployment) -> None:
-    """As if another had taken its place that has nothing: all rows come again from the log."""
-    shop.store.say("FLUSHALL")
-    time.sleep(1)
-
-
-def worker_killed(shop: Deployment) -> None:
-    shop.workers[0].kill()
-    time.sleep(1)
-    shop.workers[0].start()
-
-
-def server_killed(shop: Deployment) -> None:
-    shop.servers[0].kill()
-    time.sleep(1)
-    shop.servers[0].start()
-
-
-def poisoned(shop: Deployment) -> None:
-    """Others write to the topics what is no event, nor an item, or where it does not belong."""
-    producer = Producer({"bootstrap.servers": shop.broker.url.removeprefix("kafka://")})
-    for topic in ("user_events", "item_events", "feedback"):
-        for number in range(1 if topic == "item_events" else PARTITIONS):
-            for bad in (b"\xff\xfe no JSON", b"", b"[1, 2]", b'{"event_id": 5}', b'{"timestamp": 1e99}'):
-                producer.produce(f"{shop.prefix}.default.{topic}", bad, partition=number)
-    good = b'{"event_id": "x%d", "event_type": "click", "user_id": "u%d", "item_id": "i1", "timestamp": %d, "ingested_at": 5}'
-    for number in range(PARTITIONS):
-        for user in range(20):
-            producer.produce(f"{shop.prefix}.default.user_events", good % (user, user, 10**30), partition=number)
-            producer.produce(f"{shop.prefix}.default.user_events", good % (user, user, 1_790_000_000_000), partition=number)
-    assert producer.flush(10) == 0
-
-
-FAULTS: tuple[Callable[[Deployment], None], ...] = (
-    server_killed,
-    worker_killed,
-    store_killed,
-    store_hangs,
-    network_slow,
-    network_cut,
-    store_emptied,
-    broker_killed,
-    poisoned,
+FAULTS: tuple[tuple[faults.Fault, float], ...] = (
+    (faults.server_killed, 1.0),
+    (faults.worker_killed, 1.0),
+    (faults.store_killed, 2.0),
+    (faults.store_hangs, 5.0),
+    (faults.network_slow, 5.0),
+    (faults.network_cut, 5.0),
+    (faults.store_emptied, 1.0),
+    (faults.broker_killed, 2.0),
+    (faults.poisoned, 0.0),
 )
-
-
-def caught_up(shop: Deployment, within: float = 60.0) -> None:
-    """Wait until rows and servers have seen the whole log."""
-    tenant = shop.tenant()
-    log, store = tenant.log(read_only=True), tenant.user_rows(5.0)
-    try:
-        ends = {number: log.partition(number).end("user_events") for number in range(PARTITIONS)}
-        until = time.monotonic() + within
-        while (done := store.read([1], list(ends))[1]) != list(ends.values()):
-            assert time.monotonic() < until, f"rows are at {done}, the log at {ends}\n{shop.said()}"
-            time.sleep(0.1)
-    finally:
-        log.close()
-        store.close()
 
 
 def check_rows(shop: Deployment, acknowledged: set[str]) -> None:
     """What was acknowledged is in the log, and rows are those of one who reads it alone: nothing twice, nothing missing."""
-    caught_up(shop)
-    tenant = shop.tenant()
-    log, store = tenant.log(read_only=True), tenant.user_rows(5.0)
-    try:
-        records = held(log)
-        assert acknowledged <= {record.event_id for part in records for record in part}
-        wanted = expected(tenant, records)
-        assert len(wanted) > 100
-        found = {row.visitor: row for row in store.read(list(wanted))[0]}
-        assert [visitor for visitor, row in wanted.items() if found[visitor] != row] == []
-    finally:
-        log.close()
-        store.close()
+    found = compared(shop, acknowledged)
+    assert found.behind == [], shop.said()
+    assert found.lost == set()
+    assert found.rows > 100
+    assert found.differing == []
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
-def test_nothing_is_lost_or_counted_twice_and_lists_keep_coming(shop: Deployment, fault: Callable[[Deployment], None]) -> None:
+@pytest.mark.parametrize(("fault", "seconds"), FAULTS, ids=[fault.__name__ for fault, _ in FAULTS])
+def test_nothing_is_lost_or_counted_twice_and_lists_keep_coming(shop: Deployment, fault: faults.Fault, seconds: float) -> None:
     ready: list[int] = []
     with Load(shop.ports, lists=50, events=200, seed=next(_seeds)) as load:
         time.sleep(1.5)
         began = time.monotonic()
-        doing = threading.Thread(target=fault, args=(shop,))
+        doing = threading.Thread(target=fault, args=(shop, seconds))
         doing.start()
         while doing.is_alive():
-            if fault is not server_killed:
+            if fault is not faults.server_killed:
                 ready += [ask(port, "GET", path)[0] for port in shop.ports for path in ("/readyz", "/healthz")]
             doing.join(0.5)
         ended = time.monotonic()
@@ -173,7 +87,7 @@ def test_nothing_is_lost_or_counted_twice_and_lists_keep_coming(shop: Deployment
     for server in range(2):
         assert shop.gauge(server, "nearline_rows_answer") == 1
         assert "nearline_component_errors_total{" not in ask(shop.ports[server], "GET", "/metrics")[1]
-        assert (shop.gauge(server, "nearline_poison_messages_total") > 0) == (fault is poisoned)
+        assert (shop.gauge(server, "nearline_poison_messages_total") > 0) == (fault is faults.poisoned)
     until = time.monotonic() + 20
     while any(shop.gauge(server, "nearline_log_answers") != 1 for server in range(2)):
         assert time.monotonic() < until, shop.said()

@@ -11,7 +11,9 @@ from typing import TypeVar
 import numpy as np
 import pytest
 
+from engines.process import free_ports
 from engines.servers import Breakable, StoreServer, serving
+from engines.valkey import ValkeyCluster
 from nearline.schema.clock import DAY
 from nearline.schema.errors import NearlineError, StoreUnavailableError
 from nearline.stores import users
@@ -153,10 +155,44 @@ def test_what_a_store_lost_is_not_hidden_by_what_is_written_next(
     server.empty(place.url)
     with pytest.raises(RowsLostError, match="gone back"):
         store.write([row(visitor, 12) for visitor in range(2, n + 2)], {2: 13})
-    assert store.read([1], [2]) == ([UserRow(1)], [0])
+    assert store.read([], [2])[1] == [0]
+    assert store.read([1])[0] == [UserRow(1)]
     store.write([row(1, 10)], {2: 11})
     assert store.read([1], [2]) == ([row(1, 10)], [11])
     # What was written here is not forgotten either, though nobody read it.
     server.empty(place.url)
     with pytest.raises(RowsLostError, match="gone back"):
         store.write([], {2: 14})
+
+
+@pytest.mark.parametrize("node", range(3))
+def test_what_one_master_of_a_cluster_lost_shows_though_the_others_have_theirs(redis_cluster: ValkeyCluster, node: int) -> None:
+    opened = at(redis_cluster.url)
+    store, visitors = open_user_rows(opened), range(1, 61)
+    store.write([row(visitor, 10) for visitor in visitors], {2: 11, 3: 7})
+    redis_cluster.nodes[node].say("FLUSHALL")
+    left = {visitor for visitor in visitors if store.read([visitor])[0] != [UserRow(visitor)]}
+    assert 5 < len(left) < 55
+    # Nobody is told that a row has what it has not; and what is missing anywhere is missing.
+    assert all(store.read([visitor], [2])[1] == [11 if visitor in left else 0] for visitor in visitors)
+    another = open_user_rows(opened)
+    assert another.read([], [2, 3]) == ([], [0, 0])
+    for number in (2, 3):
+        with pytest.raises(RowsLostError, match=rf"rows of partitions \[{number}\]"):
+            store.write([row(1, 12)], {number: 13})
+    assert store.read([], [2, 3])[1] == [0, 0]
+    store.write([row(visitor, 12) for visitor in visitors], {2: 13, 3: 8})
+    assert store.read([], [2, 3])[1] == [13, 8]
+    assert store.read(list(visitors))[0] == [row(visitor, 12) for visitor in visitors]
+    store.close()
+    another.close()
+
+
+def test_whoever_starts_while_a_node_is_away_asks_the_next_that_is_named(redis_cluster: ValkeyCluster) -> None:
+    (free,) = free_ports(1)
+    store = open_user_rows(at(redis_cluster.url.replace("//", f"//127.0.0.1:{free},")))
+    store.write([row(1, 2)], {0: 3})
+    assert store.read([1], [0]) == ([row(1, 2)], [3])
+    store.close()
+    with pytest.raises(StoreUnavailableError, match="does not answer"):
+        open_user_rows(at(f"redis+cluster://127.0.0.1:{free}")).read([1])

@@ -103,7 +103,7 @@ class RemoteWorld(OnlineWorld):
             try:
                 (row,), (seen,) = self._store.read([visitor], [partition_of(visitor, len(self.state.offsets))])
             except StoreUnavailableError:
-                self._missed()
+                self._missed(visitor)
             else:
                 with self._lock:
                     self._kept[visitor] = row, seen, began
@@ -113,20 +113,20 @@ class RemoteWorld(OnlineWorld):
                 return row, seen
         return (kept[0], kept[1]) if kept is not None else (UserRow(visitor), 0)
 
-    def _missed(self) -> None:
-        """Ask no more for requests, until a thread beside them has had an answer."""
+    def _missed(self, visitor: int) -> None:
+        """Ask no more for requests, until a thread beside them has had an answer about this visitor: his node counts."""
         with self._lock:
             self.failures += 1
             if self._away:
                 return
             self._away = True
-        threading.Thread(target=self._await, name="nearline-rows", daemon=True).start()
+        threading.Thread(target=self._await, args=(visitor,), name="nearline-rows", daemon=True).start()
 
-    def _await(self) -> None:
+    def _await(self, visitor: int) -> None:
         logger.warning("the store of visitors' rows does not answer; the rows that were last read serve")
         while not self._released.wait(PAUSE):
             try:
-                self._store.read([1], [0])
+                self._store.read([visitor], [0])
             except StoreUnavailableError:
                 continue
             self._away = False

@@ -49,7 +49,7 @@ class UserRows(Protocol):
     def read(self, visitors: Sequence[int], partitions: Sequence[int] = ()) -> tuple[list[UserRow], list[int]]:
         """Return the rows of visitors, in one round trip, and the progress of partitions, 0 for none.
 
-        All events of a partition below its progress are in the rows that are returned.
+        All events of a partition below its progress are in the rows that are returned; without visitors, in all rows.
 
         Raises:
             StoreUnavailableError: it does not answer in time.

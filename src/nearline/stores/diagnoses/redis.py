@@ -7,12 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from redis import Redis
-from redis.exceptions import RedisError
 
 from nearline.stores.adapters import shown
 from nearline.stores.finding import Finding
 from nearline.stores.user_rows import RowsPlace
-from nearline.stores.users.redis import connected
+from nearline.stores.users._redis import FAILED, connected
 
 FULL = 0.8
 """Share of `maxmemory` from which it is time for more."""
@@ -30,7 +29,7 @@ def diagnose(place: RowsPlace) -> Iterator[Finding]:
                 yield from _node(node)
         finally:
             client.close()
-    except (RedisError, OSError) as error:
+    except FAILED as error:
         remedy = f"start {shown(place.url)}, or name another store: [storage] state"
         why = "visitors are served from the rows last read, or as if they were new"
         yield Finding("wrong", "Redis", f"does not answer: {error}", why, remedy)

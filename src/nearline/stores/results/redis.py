@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from redis.exceptions import RedisError
 
 from nearline.schema.errors import StoreUnavailableError
 from nearline.schema.result import Result
 from nearline.stores.adapters import shown
 from nearline.stores.subscriber import Failure, SubscriberPlace
 from nearline.stores.user_rows import RowsPlace
-from nearline.stores.users.redis import connected
+from nearline.stores.users._redis import FAILED, connected
 
 WRITE = """
 local old = redis.call('GET', KEYS[1])
@@ -33,7 +32,7 @@ _decode = msgspec.json.Decoder(Result).decode
 
 
 def open_subscriber(place: SubscriberPlace) -> RedisResults:
-    """Open redis://host:port/db, rediss:// with TLS, redis+unix:///path, or redis+cluster://host:port."""
+    """Open redis://host:port/db, rediss:// with TLS, redis+unix:///path, or redis+cluster://host:port,host:port."""
     return RedisResults(place)
 
 
@@ -59,7 +58,7 @@ class RedisResults:
                 arguments = (_encode(result), *result.age, self._place.keep_ms, channel, _encode(notice))
                 pipeline.execute_command("EVAL", WRITE, 1, self._key(result.user_id, result.surface), *arguments)
             answers = pipeline.execute(raise_on_error=False)
-        except (RedisError, OSError) as error:
+        except FAILED as error:
             raise self._away(error) from error
         wrong = [(place, answer) for place, answer in enumerate(answers) if isinstance(answer, Exception)]
         return [Failure(place, f"{shown(self._place.url)}: {answer}") for place, answer in wrong]
@@ -68,7 +67,7 @@ class RedisResults:
         """Return the value that is there."""
         try:
             found = self._redis().get(self._key(user_id, surface))
-        except (RedisError, OSError) as error:
+        except FAILED as error:
             raise self._away(error) from error
         return _decode(found) if found else None
 
