@@ -105,6 +105,8 @@ def under(
     during = [one for one in load.asked if began <= one.at <= ended + took]
     lost, differing = judge(set(load.acknowledged))
     say(f"{name}: {ended - began:.1f} s, {len(load.asked)} lists, events refused {load.refused}")
+    slow = sorted(during, key=lambda one: -one.seconds)[:12]
+    say(f"  slowest lists, ms at s: {', '.join(f'{one.seconds * 1e3:.0f} at {one.at - began:.1f}' for one in slow)}")
     bad, errors = sum(one.status == 0 for one in during), sum(one.status >= 500 for one in during)
     retried, times = sum(one.tries > 1 for one in during), [one.seconds for one in during]
     lists = f"{bad} · {errors} · {retried:,} · {len(during):,}"
