@@ -8,6 +8,7 @@ quiet while.
 from __future__ import annotations
 
 import argparse
+import logging
 import shutil
 import tempfile
 import threading
@@ -154,6 +155,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=50, help="of stream workers, in the line of many")
     parser.add_argument("--only", nargs="*", default=[], help="words of names of faults")
     o = parser.parse_args()
+    logging.getLogger("nearline").setLevel(logging.ERROR)  # messages nobody can read are read here too
     chosen = [name for name in (*on_one(o.kills), *ON_CLUSTER, FULL) if not o.only or any(word in name for word in o.only)]
     folder = Path(tempfile.mkdtemp(prefix="nearline-faults-"))
     broker, one, cluster = Kafka(folder / "kafka"), Valkey(folder / "valkey"), ValkeyCluster(folder / "cluster", replicas=1)

@@ -5,45 +5,21 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
+from registry import publish, version_of, wait_for
 from server_process import Server, items
 
 from engines.s3 import S3
-from nearline.app.tenant import Tenant
-from nearline.stores.releases import Manifest
 from nearline.stores.timeline import timeline
 
 BOUND = 20.0
 """Seconds that a start may take longer than one whose store answers, on a machine with other things to do."""
 
 
-def publish(tenant: Tenant) -> str:
-    """Publish a release that fits the application and has nothing fitted."""
-    version = tenant.releases.next_version()
-    names, outcomes = list(tenant.features.names), list(tenant.app.outcomes)
-    manifest = Manifest(version, "", 1, "faults", tenant.feature_set, names, outcomes, 0, 0, 0, 0, 0, "", {}, [], "", {})
-    tenant.releases.publish(manifest, {"nothing": {"numbers": np.ones(3)}})
-    return version
-
-
-def version_of(server: Server) -> str:
-    status, answer, _ = server.ask("GET", "/v1/recommendations?user_id=u1")
-    assert status == 200
-    return str(answer["model_version"])
-
-
 def seconds_to_start(server: Server) -> float:
     begun = time.monotonic()
     server.start()
     return time.monotonic() - begun
-
-
-def wait_for(server: Server, version: str) -> None:
-    until = time.monotonic() + 60
-    while version_of(server) != version:
-        assert time.monotonic() < until, server.output()[-3000:]
-        time.sleep(0.2)
 
 
 @pytest.mark.timeout(280)

@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from registry import publish, version_of, wait_for
 from server_process import Server, items
 
 from engines.kafka import Kafka
 from engines.valkey import Valkey
 
 PARTITIONS = 3
+BOUND = 30.0
+"""Seconds within which all servers know what one was told, on a machine with other things to do."""
 
 
 @pytest.fixture(params=["kafka memory", "kafka redis", "postgresql memory", "postgresql postgresql"])
@@ -56,7 +59,7 @@ def click(user: str, item: str, event_id: str) -> dict[str, Any]:
     return {"user_id": user, "event_type": "click", "item_id": item, "event_id": event_id}
 
 
-def seen(server: Server, user: str, offset: int, within: float = 30.0) -> dict[str, Any]:
+def seen(server: Server, user: str, offset: int, within: float = BOUND) -> dict[str, Any]:
     """Return the user's list once it has seen an offset."""
     until = time.monotonic() + within
     while True:
@@ -146,3 +149,45 @@ def test_what_one_is_told_the_other_knows(pair: tuple[Server, Server]) -> None:
     assert "36 events replayed" not in one.output().splitlines()[-1]
     seen(one, "u5", later)
     assert state(one, "u5") == state(two, "u5")
+
+
+def test_a_visitor_is_answered_the_same_wherever_he_asks(pair: tuple[Server, Server]) -> None:
+    """What he did is in lists of both within the bound; from then on no server says less, and both make the same list."""
+    for server in pair:
+        server.start()
+    assert pair[0].ask("POST", "/v1/items", items(40))[0] == 200
+    end = -1
+    for turn in range(20):
+        told, other = pair[turn % 2], pair[1 - turn % 2]
+        end = say(told, [click("ann", f"i{turn}", f"ann-{turn}")])
+        lists = [seen(server, "ann", end, BOUND) for server in (other, told, other)]
+        assert all(found["offset"] >= end for found in lists)
+    # The log holds what was shown to him too, and each server follows it in its own time.
+    until = time.monotonic() + BOUND
+    while True:
+        path = "/v1/recommendations?user_id=ann&page_size=10"
+        shown = [[item["item_id"] for item in server.ask("GET", path)[1]["items"]] for server in pair]
+        if shown[0] == shown[1]:
+            break
+        assert time.monotonic() < until, shown
+        time.sleep(0.2)
+
+
+def test_a_release_reaches_all(pair: tuple[Server, Server], tmp_path: Path) -> None:
+    one, two = pair
+    for server in pair:
+        server.settings["NEARLINE_STORAGE_RELEASES"] = f"file://{tmp_path}/registry"
+        server.start()
+    assert one.ask("POST", "/v1/items", items(30))[0] == 200
+    first = publish(one.tenant())
+    for server in pair:
+        wait_for(server, first)
+    second = publish(two.tenant())
+    for server in pair:
+        wait_for(server, second)
+    # Back again, said to one machine; a server that starts meanwhile has it at once.
+    one.run("rollback", first)
+    two.kill()
+    two.start()
+    assert version_of(two) == first
+    wait_for(one, first)
