@@ -12,7 +12,8 @@ from nearline.schema.result import Result
 from nearline.stores.adapters import shown
 from nearline.stores.subscriber import Failure, SubscriberPlace
 from nearline.stores.user_rows import RowsPlace
-from nearline.stores.users._redis import FAILED, connected
+from nearline.stores.users._masters import ask_masters
+from nearline.stores.users._redis import FAILED, connected, in_cluster
 
 WRITE = """
 local old = redis.call('GET', KEYS[1])
@@ -50,14 +51,19 @@ class RedisResults:
 
     def deliver(self, results: Sequence[Result]) -> list[Failure]:
         """Write what is newer than what is there, in one round trip."""
+        calls, channel = [], f"{self._place.tenant}:lists"
+        for result in results:
+            notice = {name: getattr(result, name) for name in ("user_id", "surface", "offset", "request_id")}
+            arguments = (_encode(result), *result.age, self._place.keep_ms, channel, _encode(notice))
+            calls.append(("EVAL", WRITE, 1, self._key(result.user_id, result.surface), *arguments))
         try:
-            pipeline = self._redis().pipeline(transaction=False)
-            channel = f"{self._place.tenant}:lists"
-            for result in results:
-                notice = {name: getattr(result, name) for name in ("user_id", "surface", "offset", "request_id")}
-                arguments = (_encode(result), *result.age, self._place.keep_ms, channel, _encode(notice))
-                pipeline.execute_command("EVAL", WRITE, 1, self._key(result.user_id, result.surface), *arguments)
-            answers = pipeline.execute(raise_on_error=False)
+            if in_cluster(self._place.url):
+                answers = ask_masters(self._redis(), calls)
+            else:
+                pipeline = self._redis().pipeline(transaction=False)
+                for call in calls:
+                    pipeline.execute_command(*call)
+                answers = pipeline.execute(raise_on_error=False)
         except FAILED as error:
             raise self._away(error) from error
         wrong = [(place, answer) for place, answer in enumerate(answers) if isinstance(answer, Exception)]

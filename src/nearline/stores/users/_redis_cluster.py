@@ -5,30 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from redis.exceptions import AskError, MovedError, TryAgainError
 from redis.exceptions import ConnectionError as ConnectionLostError
+from redis.exceptions import MovedError
 
 from nearline.stores.user_rows import RowsPlace, UserRow
+from nearline.stores.users._masters import ask_masters
 from nearline.stores.users._redis import FAILED, RedisBase
 
 TAGS = (
-    "3560",
-    "22069",
-    "48576",
-    "11467",
-    "4129",
-    "130",
-    "1296",
-    "41342",
-    "8209",
-    "3706",
-    "2821",
-    "48710",
-    "356",
-    "45971",
-    "16248",
-    "4782",
-)
+    "3560", "22069", "48576", "11467", "4129", "130", "1296", "41342",
+    "8209", "3706", "2821", "48710", "356", "45971", "16248", "4782",
+)  # fmt: skip
 """Each names a slot: 0, 1024, 2048 and so on. A master that has 1,024 slots in a row has one of them."""
 SPACE = 1024
 
@@ -84,31 +71,9 @@ class ClusterRows(RedisBase):
         self._seen |= {name: end for name, end, _ in moves}
 
     def _ask(self, calls: Sequence[Sequence[Any]]) -> list[Any]:
-        """Ask masters, one after the other: what one is asked is one round trip, and done in its order.
-
-        The client's own pipeline asks another node for the keys of each script, and follows redirections call by call: progress
-        might come to a master that never had the rows before it.
-        """
-        client, nodes = self._redis(), self._redis().nodes_manager
-        by_master: dict[str, list[int]] = {}
-        answers: list[Any] = [None] * len(calls)
-        try:
-            for place, call in enumerate(calls):
-                by_master.setdefault(self._master(client.keyslot(call[_key(call)])), []).append(place)
-            for name, places in by_master.items():
-                pipeline = client.get_redis_connection(nodes.nodes_cache[name]).pipeline(transaction=False)
-                for place in places:
-                    pipeline.execute_command(*calls[place])
-                for place, answer in zip(places, pipeline.execute(raise_on_error=False), strict=True):
-                    if type(answer) in (AskError, TryAgainError):  # its slot is being moved to another master
-                        answers[place] = client.execute_command(*calls[place])
-                    elif isinstance(answer, Exception):
-                        raise answer
-                    else:
-                        answers[place] = answer
-        except FAILED:
-            nodes.initialize()
-            raise
+        answers = ask_masters(self._redis(), calls)
+        if wrong := next((answer for answer in answers if isinstance(answer, Exception)), None):
+            raise wrong
         return answers
 
     def _beside(self, visitor: int) -> str:
@@ -122,8 +87,3 @@ class ClusterRows(RedisBase):
 
     def _progress(self, tag: str, partition: int) -> str:
         return f"{self._place.tenant}:progress:{{{tag}}}:{partition}"
-
-
-def _key(call: Sequence[Any]) -> int:
-    """Return where a call's first key stands."""
-    return 3 if call[0] == "EVAL" else 1
