@@ -23,7 +23,7 @@ from pyflink.table.udf import udf
 
 from nearline.app.tenant import Tenant
 from nearline.schema.errors import NearlineError
-from nearline.stores.kafka.topics import configured
+from nearline.stores.kafka.topics import OWN, configured
 from nearline.stores.open_log import LogPlace
 from nearline.stream.flink_function import FoldEvents
 from nearline.stream.worker import GROUP
@@ -72,7 +72,7 @@ def run_job(tenant: Tenant, place: FlinkPlace, ending: threading.Event) -> None:
     """
     settings, names = configured(LogPlace(tenant.settings.storage.log, tenant.folder, tenant.name))
     topic = names["user_events"]
-    if others := sorted(settings.keys() - {"bootstrap.servers", "log_level"}):
+    if others := sorted(settings.keys() - {"bootstrap.servers", *OWN}):
         remedy = "Flink's Kafka client has other names for such settings; give brokers alone"
         raise NearlineError("storage.log", others, remedy)
     tenant.log().close()  # makes the topics

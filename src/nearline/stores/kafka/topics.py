@@ -18,6 +18,8 @@ from nearline.stores.open_log import LogPlace
 
 T = TypeVar("T")
 Config = dict[str, str | int | float | bool]
+OWN: Config = {"log_level": 0, "reconnect.backoff.max.ms": 1000}
+"""Settings of ours: a broker that was away for long is asked each second; clients would wait up to ten to find it again."""
 PATIENCE = 10.0
 """Seconds that the broker may take to answer a question."""
 UNSETTLED = {
@@ -33,9 +35,7 @@ def configured(place: LogPlace) -> tuple[Config, dict[Topic, str]]:
     url = urlsplit(place.url)
     if not url.netloc:
         raise NearlineError("storage.log", place.url, 'name the brokers: "kafka://127.0.0.1:9092"')
-    # A broker that was away for long is asked each second; clients would wait up to ten to find it again.
-    own: Config = {"bootstrap.servers": url.netloc, "log_level": 0, "reconnect.backoff.max.ms": 1000}
-    config: Config = {**own, **dict(parse_qsl(url.query))}
+    config: Config = {"bootstrap.servers": url.netloc, **OWN, **dict(parse_qsl(url.query))}
     prefix = ".".join(part for part in (url.path.strip("/"), place.tenant) if part)
     return config, {topic: f"{prefix}.{topic}" for topic in TOPICS}
 
