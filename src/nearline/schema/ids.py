@@ -45,8 +45,9 @@ def key32(name: str) -> int:
     return (_hash(name) & 0xFFFFFFFF) or 1 if name else 0
 
 
+@lru_cache(1 << 16)
 def visitor_key(user_id: str, session_id: str) -> int:
-    """Return the key of who acts: the user or, when anonymous, the session."""
+    """Return the key of who acts: the user or, when anonymous, the session; one event asks for it several times."""
     return _hash(user_id) if user_id else (_hash(SESSION + session_id) if session_id else 0)
 
 

@@ -178,7 +178,11 @@ def routed(batches: Mapping[Topic, Sequence[Record]], partitions: int) -> list[t
     """Return batches by topic and partition, each in order."""
     out: dict[Position, list[Record]] = {}
     for topic, records in batches.items():
-        for record in records:
-            place = 0 if topic == "item_events" else partition_of(visitor_key(record.user_id, record.session_id), partitions)
-            out.setdefault((topic, place), []).append(record)
+        if topic == "item_events" or partitions == 1:
+            parts = [list(records)]
+        else:
+            parts = [[] for _ in range(partitions)]
+            for record in records:
+                parts[partition_of(visitor_key(record.user_id, record.session_id), partitions)].append(record)
+        out |= {(topic, number): part for number, part in enumerate(parts) if part}
     return [(topic, place, records) for (topic, place), records in out.items()]
