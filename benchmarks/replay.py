@@ -11,6 +11,7 @@ import shutil
 import time
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -27,10 +28,16 @@ COMMAND = "python -m benchmarks.replay"
 SHORT, FULL, CHUNK = 2_000_000, 10_000_000, 500_000
 
 
-def lake_of(folder: Path, events: int) -> Tenant:
-    """Return a tenant whose lake holds that many events, made where it is not there yet."""
+def lake_of(folder: Path, events: int, busy: bool = False) -> Tenant:
+    """Return a tenant whose lake holds that many events, made where it is not there yet.
+
+    Args:
+        folder: of the benchmarks.
+        events: how many.
+        busy: whether one visitor has a third of them.
+    """
     shop = make(folder)
-    place = folder / f"replay-{events}"
+    place = folder / f"replay-{events}{'-busy' if busy else ''}"
     write_settings(place, place / "data")
     tenant = tenant_in(place)
     if tenant.lake.end("user_events") == events:
@@ -43,6 +50,9 @@ def lake_of(folder: Path, events: int) -> Tenant:
     past = pa.concat_tables(source.lake.scan("user_events", 0, None, wanted), promote_options="default")
     names = [field.name for field in past.schema if pa.types.is_dictionary(field.type)]
     past = past.cast(pa.schema([(f.name, pa.string() if f.name in names else f.type) for f in past.schema]))
+    if busy:
+        third = pa.array(np.arange(past.num_rows) % 3 == 0)
+        past = past.set_column(past.schema.get_field_index("user_id"), "user_id", pc.if_else(third, "busy", past["user_id"]))
     span = past["timestamp"][-1].as_py() - past["timestamp"][0].as_py() + 1
     written, turn = 0, 0
     while written < events:
