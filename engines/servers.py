@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Protocol
 
-from engines import cassandra, hdfs, mysql, postgresql, s3, valkey
+from engines import cassandra, hdfs, milvus, mysql, postgresql, s3, valkey
 from nearline.stores.adapters import schemes
 
 
@@ -74,6 +74,7 @@ SERVERS: dict[str, Entry] = {
     "postgresql": Entry(postgresql.available, lambda folder: postgresql.Postgresql()),
     "mysql": Entry(mysql.available, mysql.Mysql),
     "cassandra": Entry(cassandra.available, cassandra.Cassandra),
+    "milvus": Entry(milvus.available, milvus.Milvus),
     "s3": Entry(s3.available, s3.S3),
     "hdfs": Entry(hdfs.available, hdfs.Hdfs, breaks=False),
 }
