@@ -70,7 +70,7 @@ def test_the_nearest_are_those_of_the_exact_product(place: VectorPlace, open_one
         for limit in (1, 20, 500):
             found, products = index.nearest(query, limit)
             exact, values = best(keys, own, query, limit)
-            assert (found.dtype, products.dtype, found.tolist()) == (np.uint64, np.float32, exact)
+            assert (str(found.dtype), str(products.dtype), found.tolist()) == ("uint64", "float32", exact)
             np.testing.assert_allclose(products, values, rtol=1e-4, atol=1e-4)
     assert len(index.nearest(own[0], 10 * MANY)[0]) == MANY
     # Who opens it anew finds it whole, and the same.

@@ -97,6 +97,10 @@ class Storage(Struct, frozen=True):
             "none. What is there serves a visitor whose list can't be made in time."
         ),
     ] = ""
+    vectors: Annotated[
+        str,
+        Meta(description='Where vectors are searched, by URL: "memory:", "milvus://host:19530" or "milvus:///folder/file.db".'),
+    ] = "memory:"
     lake: Annotated[
         str,
         Meta(

@@ -18,7 +18,7 @@ from nearline.app.settings_keys import SettingKey, setting_keys
 from nearline.app.settings_text import settings_table, settings_toml
 from nearline.schema.errors import NearlineError
 from nearline.schema.query import SURFACES
-from nearline.stores import buckets, logs, results, users
+from nearline.stores import buckets, logs, results, users, vectors
 from nearline.stores.adapters import check_scheme, scheme_of, shown
 
 __all__ = ["Settings", "load_settings", "parse_duration", "settings_table", "settings_toml"]
@@ -164,6 +164,8 @@ def _check(settings: Settings, given: _Given) -> None:
                 shown(own),
                 "rows in a store are moved by nearline stream, which follows a shared log: set storage.log too",
             )
+    if settings.storage.vectors != "memory:":
+        check_scheme(vectors, given.name("storage.vectors"), settings.storage.vectors, "memory:")
     if settings.storage.results:
         check_scheme(results, given.name("storage.results"), settings.storage.results)
     for url in settings.publish.to:

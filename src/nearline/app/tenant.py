@@ -34,10 +34,11 @@ from nearline.stores.snapshots import SnapshotStore
 from nearline.stores.state import MemoryState
 from nearline.stores.subscriber import ResultStore, SubscriberPlace, open_result_store
 from nearline.stores.user_rows import RowsPlace, UserRows, open_user_rows
+from nearline.stores.vector_index import Indexes, VectorPlace
 from nearline.stores.world import OnlineWorld
 
 MEMORY = "memory:"
-"""Setting of visitors' rows that are in the server's own memory."""
+"""Setting of visitors' rows, or vectors, that are in the server's own memory."""
 IMPORTING = "importing.json"
 """In a tenant's folder as long as an import is not done."""
 
@@ -132,9 +133,16 @@ class Tenant:
         return feature_set_hash(self.features.features)
 
     def online_world(self) -> OnlineWorld:
-        """Return an empty world that follows this tenant's log, with visitors' rows where the settings say."""
+        """Return an empty world that follows this tenant's log, with visitors' rows and vectors where the settings say."""
         rows = None if self.settings.storage.state == MEMORY else self.user_rows(self.settings.budget.total_ms / 2000)
-        return self.world(partitions=self.settings.storage.partitions, rows=rows)
+        world = self.world(partitions=self.settings.storage.partitions, rows=rows)
+        world.indexes = self.indexes()
+        return world
+
+    def indexes(self) -> Indexes | None:
+        """Return the indexes of vectors, `None` where memory is searched."""
+        url, patience = self.settings.storage.vectors, self.settings.budget.total_ms / 2000
+        return None if url == MEMORY else Indexes(VectorPlace(url, self.name, patience))
 
     def user_rows(self, timeout: float) -> UserRows:
         """Return the store of visitors' rows.

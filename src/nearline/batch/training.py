@@ -8,12 +8,11 @@ from dataclasses import dataclass, replace
 
 import msgspec
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from nearline.app.binding import build_pipeline
 from nearline.app.tenant import Tenant
 from nearline.batch.cleaning import clean, tombstones
+from nearline.batch.embeddings import export_embeddings, fill_index
 from nearline.batch.gates import comparison_gate, coverage_gate, finite_gate, teaching_gate
 from nearline.batch.impressions import impression_lessons, touches
 from nearline.batch.judging import Verdict, judge
@@ -118,8 +117,10 @@ def _train(tenant: Tenant, log: Log, say: Say, split: TimeSplit | None) -> Outco
     # What was judged knew nothing after T0, or its scores of what came next would have been too good to learn from.
     arrays |= _fit(tenant, FitData(cleaned, item_keys, times.end, settings.seed))
     say("sources fitted again, on everything")
+    # First, so that no server that swaps finds the index without them.
+    fill_index(tenant, arrays, say)
     tenant.releases.publish(manifest, arrays)
-    _export_embeddings(tenant, manifest.version, arrays)
+    export_embeddings(tenant, manifest.version, arrays)
     say(f"published {manifest.version}")
     return Outcome(manifest, True)
 
@@ -254,14 +255,3 @@ def _refused(manifest: Manifest, gates: list[Gate], say: Say) -> Outcome:
         if not gate.passed:
             say(f"refused: {gate.name}: {gate.reason}")
     return Outcome(_with(manifest, manifest.metrics, gates), False)
-
-
-def _export_embeddings(tenant: Tenant, version: str, arrays: dict[str, Arrays]) -> None:
-    """Write item vectors as Parquet beside the release: item_key uint64, vector list of float32."""
-    for name, own in arrays.items():
-        if "vectors" in own and "keys" in own:
-            width = own["vectors"].shape[1]
-            vectors = pa.FixedSizeListArray.from_arrays(pa.array(own["vectors"].ravel()), width)
-            out = pa.BufferOutputStream()
-            pq.write_table(pa.table({"item_key": own["keys"], "vector": vectors}), out)
-            tenant.releases.attach(version, f"embeddings/{name}.parquet", out.getvalue().to_pybytes())

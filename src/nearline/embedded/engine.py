@@ -176,8 +176,7 @@ class Engine:
         if self.failure is None:
             await loop.run_in_executor(None, self.stream.save)
         self._log.close()
-        if isinstance(self.world, RemoteWorld):
-            self.world.release()
+        self.world.release()
         if self._published is not None:
             self._published.release()
 

@@ -19,6 +19,7 @@ from nearline.schema.event import Events
 from nearline.schema.query import Query
 from nearline.schema.rules import Rules
 from nearline.schema.showings import Showings
+from nearline.schema.vectors import Embedding, VectorIndex
 
 Rows = NDArray[np.void]
 Arrays = dict[str, NDArray[Any]]
@@ -325,6 +326,10 @@ class World(Protocol):
         """Return category, brand and tags of all slots as text, "" where there is none."""
         ...
 
+    def index_of(self, embedding: Embedding) -> VectorIndex | None:
+        """Return the index outside that an embedding is in, or is to be put into; `None` where memory is searched."""
+        ...
+
 
 class Source(Protocol):
     """One way to find candidates: fit in batch, update in stream, fetch while serving.
@@ -335,6 +340,7 @@ class Source(Protocol):
     the others too, where the rest found fewer items than a page has. With `needs_role` it is a default only where an event
     type has that role. Its `family` (see `pipeline.blend`) says how much it counts where no ranker orders the candidates:
     collaborative, content (where it says none), intent, personal, preferences, segment, editorial, popularity or rules.
+    With `indexed = True` its arrays `keys` and `vectors` are put into the index of vectors with a release, where there is one.
     With a method `says(slot) -> str` it has own words for an item, "" for the template's.
     """
 

@@ -18,7 +18,9 @@ from nearline.schema.components import Arrays, FitData, Fold, Stateful, UserStat
 from nearline.schema.event import Role
 from nearline.schema.kernel import f4, i1, i4, inline, kernel
 from nearline.schema.query import Query
+from nearline.schema.vectors import embedding_of
 from nearline.sources.asked import asked_items
+from nearline.sources.outside import OutsideSearch
 from nearline.sources.tally import ROWS, first, keys_of, room_for, scratch
 from nearline.sources.top import head
 
@@ -104,7 +106,9 @@ class AlsSource:
     reason: ClassVar[str] = "similar_taste"
     template: ClassVar[str] = "People with your taste, after {title}"
     time_based = False
+    indexed = True
     surfaces = ("homepage", "email", "push", "search")
+    _outside: OutsideSearch | None = None
 
     def __init__(
         self,
@@ -156,10 +160,14 @@ class AlsSource:
         return {"keys": keys, "vectors": vectors, "solve": np.linalg.inv(gram).astype(np.float32)}
 
     def bind(self, world: World, arrays: Arrays) -> None:
-        """Take the vectors, in the form that a request reads, and the rows of this process's items."""
+        """Take the vectors, in the form that a request reads, and the rows of this process's items; or have an index asked."""
         self._world = world
-        self._fitted = bool(arrays)
+        self._fitted, self._outside = bool(arrays), None
         if not self._fitted:
+            return
+        index = world.index_of(embedding_of(self.name, arrays["keys"], arrays["vectors"]))
+        if index is not None:
+            self._outside = OutsideSearch(world, index, arrays)
             return
         self._keys: NDArray[np.uint64] = arrays["keys"]
         # Turned so that the first dimensions carry most of the energy; the scan reads these alone.
@@ -172,6 +180,11 @@ class AlsSource:
         # What each item adds to the query, so that a request sums rows and solves nothing.
         self._folded = np.ascontiguousarray(vectors @ (turn @ arrays["solve"]).T)
         self._map()
+
+    def renew(self, now: int) -> None:
+        """Ask an index that did not answer again."""
+        if self._outside is not None:
+            self._outside.renew()
 
     def _map(self) -> None:
         """Match the release's rows with this process's slots."""
@@ -187,13 +200,15 @@ class AlsSource:
         """Return the items nearest to the folded-in history and the page's item."""
         if not self._fitted:
             return NOTHING
+        recent = asked_items(query, user, self._world, self.ask)
+        if len(recent) == 0:
+            return NOTHING
+        if self._outside is not None:
+            return self._outside.fetch(recent, self._decay, limit)
         n = self._world.n_items
         if self._mapped[3] not in (None, n):
             self._map()
         row_of, slots, scales, _ = self._mapped
-        recent = asked_items(query, user, self._world, self.ask)
-        if len(recent) == 0:
-            return NOTHING
         found = room_for(limit, len(slots))
         count = _ask(
             recent,

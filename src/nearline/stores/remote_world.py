@@ -134,7 +134,8 @@ class RemoteWorld(OnlineWorld):
             return
 
     def release(self) -> None:
-        """Let go of the store."""
+        """Let go of stores."""
+        super().release()
         self._released.set()
         self._store.close()
 

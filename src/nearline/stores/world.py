@@ -16,11 +16,13 @@ from nearline.schema.event import Events, Record
 from nearline.schema.item import Item
 from nearline.schema.kinds import ERASED
 from nearline.schema.rules import Rule
+from nearline.schema.vectors import Embedding, VectorIndex
 from nearline.stores.attribute_index import AttributeIndex
 from nearline.stores.catalog import Catalog, replay_catalog
 from nearline.stores.rulebook import Rulebook
 from nearline.stores.showings import MemoryShowings
 from nearline.stores.state import MemoryState
+from nearline.stores.vector_index import Indexes
 
 
 class OnlineWorld:
@@ -38,6 +40,9 @@ class OnlineWorld:
         self.showings = MemoryShowings(len(state.offsets))
         self.attributes = AttributeIndex(catalog, kinds)
         self.rules = Rulebook(self.declared, self.attributes, catalog, rules)
+
+    indexes: Indexes | None = None
+    """Where vectors are searched; memory where it is none."""
 
     def apply(self, events: Events) -> None:
         """Fold events and make room for the items they brought; who is erased was shown nothing."""
@@ -127,3 +132,12 @@ class OnlineWorld:
     def item_labels(self) -> list[str]:
         """Return category, brand and tags of all slots as text, "" where there is none."""
         return self.catalog.labels()
+
+    def index_of(self, embedding: Embedding) -> VectorIndex | None:
+        """Return the index outside that an embedding is in, `None` where memory is searched."""
+        return None if self.indexes is None else self.indexes.of(embedding)
+
+    def release(self) -> None:
+        """Let go of stores."""
+        if self.indexes is not None:
+            self.indexes.close()

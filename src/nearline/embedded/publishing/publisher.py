@@ -22,7 +22,6 @@ from nearline.schema.errors import StoreUnavailableError
 from nearline.schema.event import ERASE, Record
 from nearline.schema.result import Result
 from nearline.stores.log import Group, Grouped, Log
-from nearline.stores.remote_world import RemoteWorld
 from nearline.stores.subscriber import Subscriber
 from nearline.stream.local import LocalStream
 
@@ -160,5 +159,4 @@ class Publisher:
         for courier in self.couriers:
             courier.close()
         self._lists.close()
-        if isinstance(self._stream.world, RemoteWorld):
-            self._stream.world.release()
+        self._stream.world.release()

@@ -31,7 +31,8 @@ KEPT = 2
 INDEXES = ("FLAT", "AUTOINDEX")
 REMEDY = "write milvus://user:password@host:19530/database or milvus:///folder/file.db, with ?index=AUTOINDEX or ?secure=true"
 # What it logs with a traceback, the errors raised here say in a line.
-logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
+for _name in ("pymilvus", "milvus_lite"):
+    logging.getLogger(_name).setLevel(logging.CRITICAL)
 
 
 def open_index(place: VectorPlace, embedding: Embedding) -> MilvusIndex:
@@ -106,7 +107,7 @@ class MilvusIndex:
         def ask(client: MilvusClient) -> bool:
             if not client.has_collection(self._name, timeout=PATIENCE) or not self._marks(client, self._name):
                 return False
-            client.load_collection(self._name, timeout=WRITING)
+            self._warm(client)
             return True
 
         return self._ask(ask)
@@ -132,7 +133,7 @@ class MilvusIndex:
         def ask(client: MilvusClient) -> None:
             self._make(client)
             client.flush(self._name, timeout=WRITING)
-            client.load_collection(self._name, timeout=WRITING)
+            self._warm(client)
             client.create_alias(self._name, f"{self._name}_{time.time_ns()}", timeout=PATIENCE)
             self._drop_older(client)
 
@@ -141,19 +142,19 @@ class MilvusIndex:
     def nearest(self, query: Vectors, limit: int) -> tuple[Keys, Vectors]:
         """Return the items nearest to a query."""
 
-        def ask(client: MilvusClient) -> tuple[Keys, Vectors]:
-            (hits,) = client.search(
-                self._name,
-                [query],
-                limit=min(limit, MOST),
-                anns_field="vector",
-                output_fields=["key"],
-                search_params={"metric_type": "IP"},
-                timeout=self._timeout,
-            )
-            return np.array(hits.ids, np.int64).view(np.uint64), np.array(hits.distances, np.float32)
+        return self._ask(lambda client: self._search(client, query, limit, self._timeout))
 
-        return self._ask(ask)
+    def _search(self, client: MilvusClient, query: Vectors, limit: int, timeout: float) -> tuple[Keys, Vectors]:
+        (hits,) = client.search(
+            self._name,
+            [query],
+            limit=min(limit, MOST),
+            anns_field="vector",
+            output_fields=["key"],
+            search_params={"metric_type": "IP"},
+            timeout=timeout,
+        )
+        return np.array(hits.ids, np.int64).view(np.uint64), np.array(hits.distances, np.float32)
 
     def __len__(self) -> int:
         """Return how many items are in it."""
@@ -184,6 +185,11 @@ class MilvusIndex:
         index.add_index("vector", index_type=self._kind, metric_type="IP")
         # Session: what was put here is found here at once; others look once it is whole.
         client.create_collection(self._name, schema=schema, index_params=index, consistency_level="Session", timeout=WRITING)
+
+    def _warm(self, client: MilvusClient) -> None:
+        """Have it in memory: the first search takes longer than a request waits."""
+        client.load_collection(self._name, timeout=WRITING)
+        self._search(client, np.ones(self._dimensions, np.float32), 1, WRITING)
 
     def _marks(self, client: MilvusClient, name: str) -> list[str]:
         aliases: list[str] = client.list_aliases(name, timeout=PATIENCE)["aliases"]

@@ -1,0 +1,48 @@
+"""What sources learned of items as vectors: exported beside a release, and put into the index outside, where there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from nearline.app.tenant import Tenant
+from nearline.schema.components import Arrays
+from nearline.schema.errors import StoreUnavailableError
+from nearline.schema.vectors import Keys, Vectors, embedding_of
+from nearline.stores.vector_index import fill
+
+Say = Callable[[str], None]
+
+
+def _embeddings(arrays: Mapping[str, Arrays]) -> Iterator[tuple[str, Keys, Vectors]]:
+    for name, own in arrays.items():
+        if "vectors" in own and "keys" in own:
+            yield name, own["keys"], own["vectors"].astype(np.float32, copy=False)
+
+
+def export_embeddings(tenant: Tenant, version: str, arrays: Mapping[str, Arrays]) -> None:
+    """Write item vectors as Parquet beside a release: item_key uint64, vector list of float32."""
+    for name, keys, vectors in _embeddings(arrays):
+        listed = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
+        out = pa.BufferOutputStream()
+        pq.write_table(pa.table({"item_key": keys, "vector": listed}), out)
+        tenant.releases.attach(version, f"embeddings/{name}.parquet", out.getvalue().to_pybytes())
+
+
+def fill_index(tenant: Tenant, arrays: Mapping[str, Arrays], say: Say) -> None:
+    """Put the vectors of sources that ask an index into it; where it is away, the first server that finds it does."""
+    indexes = tenant.indexes()
+    if indexes is None:
+        return
+    asking = {source.name for source in tenant.parts.sources if getattr(source, "indexed", False)}
+    try:
+        for name, keys, vectors in _embeddings(arrays):
+            if name in asking and fill(indexes.of(embedding_of(name, keys, vectors)), keys, vectors):
+                say(f"{len(keys):,} vectors of {name} put into the index")
+    except StoreUnavailableError as error:
+        say(f"the index of vectors does not answer; servers put the vectors in once it does: {error}")
+    finally:
+        indexes.close()
