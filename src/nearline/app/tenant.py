@@ -141,7 +141,8 @@ class Tenant:
 
     def indexes(self) -> Indexes | None:
         """Return the indexes of vectors, `None` where memory is searched."""
-        url, patience = self.settings.storage.vectors, self.settings.budget.total_ms / 2000
+        # A search that takes longer would cost the list all other sources.
+        url, patience = self.settings.storage.vectors, self.settings.budget.candidates_ms / 1000
         return None if url == MEMORY else Indexes(VectorPlace(url, self.name, patience))
 
     def user_rows(self, timeout: float) -> UserRows:
