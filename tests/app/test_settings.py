@@ -58,6 +58,7 @@ WRONG_FILES = [
     ("[publish]\nto = 'redis://:hunter2@h'", "publish.to", "'(hidden)'", "a list of URLs"),
     ("[publish]\nsurfaces = ['basket']", "publish.surfaces", "'basket'", "use one of cart, email"),
     ("[publish]\nsurfaces = []", "publish.surfaces", "()", "name at least one"),
+    ("[storage]\nvectors = 'pigeon:'", "storage.vectors", "'pigeon:'", "use one of memory:, milvus:"),
     ("[storage]\nresults = 'pigeon:'", "storage.results", "'pigeon:'", "file:, http:"),
     ("[train]\nevery = 'daily'", "train.every", "'daily'", '"24h"'),
     ("[train]\nevery = '10s'", "train.every", "'10s'", "at most once a minute"),

@@ -12,7 +12,7 @@ from nearline.app.tenant import Tenant
 from nearline.schema.components import Arrays
 from nearline.schema.errors import StoreUnavailableError
 from nearline.schema.vectors import Keys, Vectors, embedding_of
-from nearline.stores.vector_index import fill
+from nearline.stores.vector_index import Indexes, fill
 
 Say = Callable[[str], None]
 
@@ -32,9 +32,8 @@ def export_embeddings(tenant: Tenant, version: str, arrays: Mapping[str, Arrays]
         tenant.releases.attach(version, f"embeddings/{name}.parquet", out.getvalue().to_pybytes())
 
 
-def fill_index(tenant: Tenant, arrays: Mapping[str, Arrays], say: Say) -> None:
+def fill_index(tenant: Tenant, indexes: Indexes | None, arrays: Mapping[str, Arrays], say: Say) -> None:
     """Put the vectors of sources that ask an index into it; where it is away, the first server that finds it does."""
-    indexes = tenant.indexes()
     if indexes is None:
         return
     asking = {source.name for source in tenant.parts.sources if getattr(source, "indexed", False)}

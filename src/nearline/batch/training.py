@@ -68,6 +68,7 @@ def train(tenant: Tenant, say: Say = lambda text: None, split: TimeSplit | None 
 
 def _train(tenant: Tenant, log: Log, say: Say, split: TimeSplit | None) -> Outcome:
     settings, order_only = tenant.settings.train, tenant.meta.order_only
+    indexes = tenant.indexes()
     past = timeline(log, tenant.lake, tenant.kinds, tenant.settings.state.dedupe_hours * HOUR)
     events = past.events
     if not len(events):
@@ -118,7 +119,7 @@ def _train(tenant: Tenant, log: Log, say: Say, split: TimeSplit | None) -> Outco
     arrays |= _fit(tenant, FitData(cleaned, item_keys, times.end, settings.seed))
     say("sources fitted again, on everything")
     # First, so that no server that swaps finds the index without them.
-    fill_index(tenant, arrays, say)
+    fill_index(tenant, indexes, arrays, say)
     tenant.releases.publish(manifest, arrays)
     export_embeddings(tenant, manifest.version, arrays)
     say(f"published {manifest.version}")

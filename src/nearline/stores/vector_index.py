@@ -57,9 +57,14 @@ def fill(index: VectorIndex, keys: Keys, vectors: Vectors) -> bool:
 
 
 class Indexes:
-    """The indexes that one world's sources ask, each opened once."""
+    """The indexes that one world's sources ask, each opened once.
+
+    Raises:
+        NearlineError: as `open_vector_index`, before anything is learned that could not be put there.
+    """
 
     def __init__(self, place: VectorPlace) -> None:
+        open_vector_index(place, Embedding("none", "0", 1)).close()
         self._place = place
         self._open: dict[Embedding, VectorIndex] = {}
         self._lock = threading.Lock()
