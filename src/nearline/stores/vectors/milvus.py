@@ -98,7 +98,7 @@ class MilvusIndex:
                 client = self._client
             return ask(client)
         except (MilvusException, RpcError) as error:
-            said = error.message if isinstance(error, MilvusException) else str(error)
+            said = error.message if isinstance(error, MilvusException) else getattr(error, "details", error.__str__)()
             raise StoreUnavailableError(f"{self._shown}: {' '.join(str(said).split())[:300]}") from None
 
     def whole(self) -> bool:
