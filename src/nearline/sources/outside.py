@@ -62,9 +62,11 @@ class OutsideSearch:
         """
         if not self._ready:
             raise StoreUnavailableError("the index of vectors does not answer, or is being filled")
-        own = self._world.columns.key[recent]
+        by_slot = self._world.columns.key
+        own = by_slot.take(recent, mode="clip")
         rows = self._sorted[np.searchsorted(self._keys, own, sorter=self._sorted).clip(max=len(self._keys) - 1)]
-        there = self._keys[rows] == own
+        # An item that comes this moment may have a slot before its line.
+        there = (self._keys[rows] == own) & (recent < len(by_slot))
         if limit < 1 or not there.any():
             return NOTHING
         weighed = decay[: len(recent)][there, None] * self._vectors[rows[there]]
@@ -76,7 +78,7 @@ class OutsideSearch:
             raise
         slots = self._world.item_slots(keys)
         # What this process has no item for is no candidate.
-        known = slots >= 0
+        here = slots >= 0
         reason = recent[there][np.argmax(weighed @ taste)]
-        found = slots[known]
-        return Retrieved(found, scores[known], np.full(len(found), reason, np.int32))
+        found = slots[here]
+        return Retrieved(found, scores[here], np.full(len(found), reason, np.int32))
