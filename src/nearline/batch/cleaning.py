@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from nearline.schema.clock import HOUR, MINUTE
 from nearline.schema.event import Events, Role
+from nearline.schema.interactions import PairSums
 from nearline.schema.kinds import ERASED
 
 MOST_PER_HOUR = 1200
@@ -51,26 +52,38 @@ def clean(events: Events, order_only: bool) -> tuple[Events, dict[str, int]]:
     dropped["no user or session"] = int((~named).sum())
     events = events[named]
     if not order_only and len(events):
-        users, place = np.unique(events["user"], return_inverse=True)
-        opens = ((events["role"] == Role.VIEW) | (events["role"] == Role.CLICK)) & (events["rating"] == 0)
-        bots = _busiest(place, events["ts"] // HOUR, len(users)) > MOST_PER_HOUR
-        bots |= _busiest(place[opens], events["ts"][opens] // MINUTE, len(users)) > MOST_PER_MINUTE
-        dropped["bots"] = int(bots[place].sum())
-        events = events[~bots[place]]
+        rates = Rates()
+        rates.take(events)
+        bots = np.isin(events["user"], rates.bots())
+        dropped["bots"] = int(bots.sum())
+        events = events[~bots]
     return events, {reason: n for reason, n in dropped.items() if n}
 
 
-def _busiest(place: NDArray[np.int64], period: NDArray[np.int64], visitors: int) -> NDArray[np.int64]:
-    """Return the most events that each visitor has in one period, `[visitors] int64`.
+class Rates:
+    """How much each visitor did in each hour and minute; taken piece by piece, so that no engine must hold all events."""
 
-    Args:
-        place: `[n]`, whose each event is.
-        period: `[n]`, the number of the hour or minute it is in.
-        visitors: how many there are.
-    """
-    busiest = np.zeros(visitors, np.int64)
-    if len(place):
-        first, width = int(period.min()), int(period.max() - period.min()) + 1
-        slot, count = np.unique(place * width + period - first, return_counts=True)
-        np.maximum.at(busiest, slot // width, count)
-    return busiest
+    def __init__(self) -> None:
+        self._hours, self._minutes = PairSums(), PairSums()
+
+    def take(self, events: Events) -> None:
+        """Count events, `[n] EVENT`."""
+        opens = ((events["role"] == Role.VIEW) | (events["role"] == Role.CLICK)) & (events["rating"] == 0)
+        for sums, some, width in ((self._hours, events, HOUR), (self._minutes, events[opens], MINUTE)):
+            sums.add(some["user"], (some["ts"] // width).astype(np.uint64), np.ones(len(some), np.int64))
+
+    def forget(self, users: NDArray[np.uint64]) -> None:
+        """Take back what some visitors did."""
+        self._hours.drop(users)
+        self._minutes.drop(users)
+
+    def bots(self) -> NDArray[np.uint64]:
+        """Return the keys of those who did more than a person can, in order."""
+        busy = [
+            users[count > most]
+            for (users, _, count), most in (
+                (self._hours.sums(), MOST_PER_HOUR),
+                (self._minutes.sums(), MOST_PER_MINUTE),
+            )
+        ]
+        return np.unique(np.concatenate(busy))

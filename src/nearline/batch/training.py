@@ -26,6 +26,7 @@ from nearline.schema.clock import HOUR
 from nearline.schema.components import Arrays, Examples, FitData
 from nearline.schema.errors import NearlineError
 from nearline.schema.event import Events
+from nearline.schema.factors import Factoriser
 from nearline.schema.ids import keys
 from nearline.stores.history import every_record, iter_records
 from nearline.stores.log import Log
@@ -47,13 +48,19 @@ class Outcome:
     published: bool
 
 
-def train(tenant: Tenant, say: Say = lambda text: None, split: TimeSplit | None = None) -> Outcome:
+def train(
+    tenant: Tenant,
+    say: Say = lambda text: None,
+    split: TimeSplit | None = None,
+    factoriser: Factoriser | None = None,
+) -> Outcome:
     """Train a release and publish it where every gate passes.
 
     Args:
         tenant: whose; its log is only read.
         say: told about each step.
         split: when to fit, teach and judge; by the settings when not given.
+        factoriser: the engine that factorises; this process when not given.
 
     Raises:
         NearlineError: there is nothing to learn from, or another training is under way.
@@ -61,12 +68,12 @@ def train(tenant: Tenant, say: Say = lambda text: None, split: TimeSplit | None 
     log = tenant.log(read_only=True)
     try:
         with tenant.releases.training():
-            return _train(tenant, log, say, split)
+            return _train(tenant, log, say, split, factoriser)
     finally:
         log.close()
 
 
-def _train(tenant: Tenant, log: Log, say: Say, split: TimeSplit | None) -> Outcome:
+def _train(tenant: Tenant, log: Log, say: Say, split: TimeSplit | None, factoriser: Factoriser | None) -> Outcome:
     settings, order_only = tenant.settings.train, tenant.meta.order_only
     indexes = tenant.indexes()
     past = timeline(log, tenant.lake, tenant.kinds, tenant.settings.state.dedupe_hours * HOUR)
@@ -80,7 +87,8 @@ def _train(tenant: Tenant, log: Log, say: Say, split: TimeSplit | None) -> Outco
     world = tenant.world()
     items = world.adopt(iter_records(log, tenant.lake, "item_events"))
     item_keys = keys(item.item_id for item in items)
-    arrays = _fit(tenant, FitData(cleaned[before(cleaned, times.fitted)], item_keys, times.fitted, settings.seed))
+    past_only = cleaned[before(cleaned, times.fitted)]
+    arrays = _fit(tenant, FitData(past_only, item_keys, times.fitted, settings.seed, times.begin, factoriser))
     say("sources fitted: " + (", ".join(name for name, own in arrays.items() if own) or "none"))
     fitted = build_pipeline(tenant, world, arrays)
     examples, taught_by = _teach(tenant, log, world, past, cleaned, times, fitted, say)
@@ -116,7 +124,7 @@ def _train(tenant: Tenant, log: Log, say: Say, split: TimeSplit | None) -> Outco
     if not all(gate.passed for gate in gates):
         return _refused(manifest, gates, say)
     # What was judged knew nothing after T0, or its scores of what came next would have been too good to learn from.
-    arrays |= _fit(tenant, FitData(cleaned, item_keys, times.end, settings.seed))
+    arrays |= _fit(tenant, FitData(cleaned, item_keys, times.end, settings.seed, times.begin, factoriser))
     say("sources fitted again, on everything")
     # First, so that no server that swaps finds the index without them.
     fill_index(tenant, indexes, arrays, say)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from nearline.app.tenant import Tenant
+from nearline.batch.backfill.plan import Place
+from nearline.batch.training import Outcome
 from nearline.batch.training import train as run_training
+from nearline.cli.on_spark import Engine, Master, need_spark
 from nearline.cli.options import HERE, AppFile, Config, tenant_of
 
 console = Console(stderr=True)
@@ -22,13 +27,32 @@ def register(cli: typer.Typer) -> None:
     cli.command(help="Go back to an earlier release. Example: nearline rollback r000001")(rollback)
 
 
-def train(app: AppFile = HERE, config: Config = None) -> None:
+def train(
+    app: AppFile = HERE,
+    config: Config = None,
+    engine: Annotated[
+        Engine, typer.Option(help="Who factorises (ALS). local: this process. spark: MLlib on Apache Spark.")
+    ] = Engine.local,
+    master: Master = "",
+) -> None:
     """Train a release; running servers swap to it. Exit code 1 where a gate refused it."""
     tenant = tenant_of(app, config)
     os.nice(tenant.settings.train.nice)
-    outcome = run_training(tenant, lambda text: console.print(text, highlight=False))
+    outcome = run_training(tenant, _say) if engine is Engine.local else _on_spark(tenant, app, master)
     if not outcome.published:
         raise typer.Exit(1)
+
+
+def _on_spark(tenant: Tenant, app: Path, master: str) -> Outcome:
+    need_spark()
+    from nearline.batch.spark_als import SparkFactoriser
+
+    with SparkFactoriser(Place(app.resolve(), tenant.settings, tenant.name), master, _say) as factoriser:
+        return run_training(tenant, _say, factoriser=factoriser)
+
+
+def _say(text: str) -> None:
+    console.print(text, highlight=False)
 
 
 def releases(app: AppFile = HERE, config: Config = None) -> None:

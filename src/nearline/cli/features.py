@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import time
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -15,18 +13,11 @@ from nearline.app.tenant import Tenant
 from nearline.batch.backfill.folding import Folded
 from nearline.batch.backfill.local import run_local
 from nearline.batch.backfill.plan import Job, Place, finish, plan_job
+from nearline.cli.on_spark import Engine, Master, need_spark
 from nearline.cli.options import HERE, AppFile, Config, tenant_of
-from nearline.schema.errors import NearlineError
 from nearline.serving.times import milliseconds
 
 console = Console(stderr=True, highlight=False)
-
-
-class Engine(StrEnum):
-    """Who reads and folds."""
-
-    local = "local"
-    spark = "spark"
 
 
 def register(cli: typer.Typer) -> None:
@@ -49,7 +40,7 @@ def features(
     buckets: Annotated[
         int, typer.Option(help="Files of the output; by the number of events by default.", min=0, max=65_536)
     ] = 0,
-    master: Annotated[str, typer.Option(help="Spark: its master, such as spark://host:7077; this machine by default.")] = "",
+    master: Master = "",
 ) -> None:
     """Fold the lake again up to a time, bucket by bucket; the server, its state and its store are not touched."""
     tenant = tenant_of(app, config)
@@ -63,10 +54,7 @@ def features(
 
 
 def _on_spark(tenant: Tenant, app: Path, job: Job, master: str) -> list[Folded]:
-    if importlib.util.find_spec("pyspark") is None:
-        raise NearlineError(
-            "--engine", "spark", 'PySpark is not installed: pip install "nearline[spark]"; it needs Java 17 too'
-        )
+    need_spark()
     from nearline.batch.backfill.spark import run_spark
 
     return run_spark(Place(app.resolve(), tenant.settings, tenant.name), job, master, _say)

@@ -16,6 +16,7 @@ from nearline.schema.clock import MINUTE
 from nearline.schema.conditions import Attributes
 from nearline.schema.declared import Declared
 from nearline.schema.event import Events
+from nearline.schema.factors import Factoriser
 from nearline.schema.query import Query
 from nearline.schema.rules import Rules
 from nearline.schema.showings import Showings
@@ -234,12 +235,16 @@ class FitData:
         items: keys of the items that are in the catalogue, `[n_items] uint64`.
         now: the time of the split, ms UTC.
         seed: for any randomness.
+        since: the time from which events count, ms UTC.
+        factoriser: who factorises; the source itself, in this process, where there is none.
     """
 
     events: Events
     items: NDArray[np.uint64]
     now: int
     seed: int
+    since: int = 0
+    factoriser: Factoriser | None = None
 
 
 class World(Protocol):

@@ -15,7 +15,8 @@ from scipy import sparse
 from nearline.features.history import HistoryFold
 from nearline.schema.candidates import F32, I32, NOTHING, Retrieved
 from nearline.schema.components import Arrays, FitData, Fold, Stateful, UserState, World
-from nearline.schema.event import Role
+from nearline.schema.factors import Factors, Recipe
+from nearline.schema.interactions import PairSums, confidence, touching
 from nearline.schema.kernel import f4, i1, i4, inline, kernel
 from nearline.schema.query import Query
 from nearline.schema.vectors import embedding_of
@@ -90,6 +91,36 @@ def _quantise(vectors: F32) -> tuple[NDArray[np.int8], F32]:
     return np.rint(vectors / scales[:, None]).astype(np.int8), scales
 
 
+def factorised(data: FitData, recipe: Recipe) -> Factors | None:
+    """Factorise in this process; see `Factoriser`."""
+    from implicit.als import AlternatingLeastSquares
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    events = data.events[touching(data.events)]
+    events = events[np.isin(events["item"], data.items)]
+    touched = PairSums()
+    touched.add(events["user"], events["item"], events["weight"])
+    by_user, by_item, weights = touched.sums()
+    users, rows = np.unique(by_user, return_inverse=True)
+    keys, columns = np.unique(by_item, return_inverse=True)
+    factors = min(recipe.factors, len(keys) - 1, len(users) - 1)
+    if factors < 2:
+        return None
+    matrix = sparse.csr_matrix((confidence(weights), (rows, columns)), shape=(len(users), len(keys)), dtype=np.float32)
+    # Two pools of threads would fight: implicit has its own, so BLAS gets one.
+    with threadpool_limits(1, "blas"):
+        model = AlternatingLeastSquares(
+            factors=factors,
+            regularization=recipe.regularization,
+            alpha=recipe.alpha,
+            iterations=recipe.iterations,
+            random_state=data.seed,
+            num_threads=2,
+        )
+        model.fit(matrix, show_progress=False)
+    return Factors(keys, np.ascontiguousarray(model.item_factors, np.float32), len(users))
+
+
 class AlsSource:
     """Items near the visitor's recent taste in a space learned from everyone's history.
 
@@ -128,36 +159,13 @@ class AlsSource:
 
     def fit(self, data: FitData) -> Arrays:
         """Return `keys [n] uint64`, `vectors [n, factors] float32` and `solve [factors, factors]`; `{}` for too little data."""
-        from implicit.als import AlternatingLeastSquares
-        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
-        events = data.events
-        fine = (events["item"] != 0) & (events["weight"] > 0) & (events["role"] >= Role.VIEW)
-        fine &= np.isin(events["item"], data.items)
-        events = events[fine & (events["role"] <= Role.CONVERSION)]
-        users, rows = np.unique(events["user"], return_inverse=True)
-        keys, columns = np.unique(events["item"], return_inverse=True)
-        factors = min(self.factors, len(keys) - 1, len(users) - 1)
-        if factors < 2:
+        recipe = Recipe(self.factors, self.regularization, self.alpha, self.iterations)
+        found = (data.factoriser or factorised)(data, recipe)
+        if found is None:
             return {}
-        weights = events["weight"].astype(np.float32) / 1000.0
-        matrix = sparse.csr_matrix((weights, (rows, columns)), shape=(len(users), len(keys)), dtype=np.float32)
-        matrix.sum_duplicates()
-        matrix.data = np.log1p(matrix.data)
-        # Two pools of threads would fight: implicit has its own, so BLAS gets one.
-        with threadpool_limits(1, "blas"):
-            model = AlternatingLeastSquares(
-                factors=factors,
-                regularization=self.regularization,
-                alpha=self.alpha,
-                iterations=self.iterations,
-                random_state=data.seed,
-                num_threads=2,
-            )
-            model.fit(matrix, show_progress=False)
-        vectors = np.ascontiguousarray(model.item_factors, np.float32)
-        gram = vectors.T @ vectors + self.regularization * len(users) / len(keys) * np.eye(factors, dtype=np.float32)
-        return {"keys": keys, "vectors": vectors, "solve": np.linalg.inv(gram).astype(np.float32)}
+        vectors, ridge = found.vectors, self.regularization * found.users / len(found.keys)
+        gram = vectors.T @ vectors + ridge * np.eye(vectors.shape[1], dtype=np.float32)
+        return {"keys": found.keys, "vectors": vectors, "solve": np.linalg.inv(gram).astype(np.float32)}
 
     def bind(self, world: World, arrays: Arrays) -> None:
         """Take the vectors, in the form that a request reads, and the rows of this process's items; or have an index asked."""

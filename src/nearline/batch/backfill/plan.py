@@ -75,6 +75,21 @@ class Place:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """What of the lake is read, and how it is divided.
+
+    Attributes:
+        splits: what is to be read.
+        horizon: ms within which an id counts once; 0 where the log holds nothing twice.
+        wanted: by bucket, whether its events are asked for, `[buckets] bool`.
+    """
+
+    splits: tuple[Split, ...]
+    horizon: int
+    wanted: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
 class Job:
     """A plan with what is left of it to do.
 
@@ -91,6 +106,11 @@ class Job:
     splits: tuple[Split, ...]
     wanted: NDArray[np.bool_]
     erased: frozenset[int]
+
+    @property
+    def reading(self) -> Reading:
+        """What is to be read."""
+        return Reading(self.splits, self.plan.horizon, self.wanted)
 
     def file(self, bucket: int) -> Path:
         """Return where a bucket's rows go."""
@@ -121,13 +141,7 @@ def plan_job(
         NearlineError: the folder holds another output, `previous` can't be gone on from, or events are missing.
         StoreUnavailableError: the log can't be read.
     """
-    log = tenant.log(read_only=scheme_of(tenant.settings.storage.log) == "sqlite")
-    try:
-        archive(log, tenant.lake, tenant.clock)
-        horizon = tenant.settings.state.dedupe_hours * HOUR if log.shared else 0
-    finally:
-        log.close()
-    lakes = [tenant.lake.partition(number) for number in range(tenant.settings.storage.partitions)]
+    horizon, lakes = archived(tenant)
     begun = read_plan(out)
     earlier = _gone_on_from(tenant, previous, as_of) if previous else None
     starts = earlier.ends if earlier else (0,) * len(lakes)
@@ -135,7 +149,7 @@ def plan_job(
     if earlier:
         buckets = earlier.buckets
     elif not buckets:
-        buckets = begun.buckets if begun else int(np.clip(-(-sum(ends) // EVENTS_PER_BUCKET), FEWEST, MOST))
+        buckets = begun.buckets if begun else buckets_for(sum(ends))
     plan = Plan(
         tenant=tenant.name,
         state_set=tenant.state_set,
@@ -152,6 +166,28 @@ def plan_job(
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / PLAN, plan)
     return _job(plan, out, lakes)
+
+
+def archived(tenant: Tenant) -> tuple[int, list[Lake]]:
+    """Archive what is still in the log; return the ms within which an id counts once, and each partition's lake.
+
+    The time is 0 where the log holds nothing twice.
+
+    Raises:
+        StoreUnavailableError: the log can't be read.
+    """
+    log = tenant.log(read_only=scheme_of(tenant.settings.storage.log) == "sqlite")
+    try:
+        archive(log, tenant.lake, tenant.clock)
+        horizon = tenant.settings.state.dedupe_hours * HOUR if log.shared else 0
+    finally:
+        log.close()
+    return horizon, [tenant.lake.partition(number) for number in range(tenant.settings.storage.partitions)]
+
+
+def buckets_for(events: int) -> int:
+    """Return how many buckets so many events are divided into."""
+    return int(np.clip(-(-events // EVENTS_PER_BUCKET), FEWEST, MOST))
 
 
 def _job(plan: Plan, out: Path, lakes: list[Lake]) -> Job:

@@ -12,13 +12,13 @@ from itertools import groupby, islice
 from pathlib import Path
 
 import pyarrow as pa
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
 from nearline.app.load import load_app
 from nearline.app.tenant import Tenant
 from nearline.batch.backfill.folding import BucketFolder, Folded
 from nearline.batch.backfill.pieces import pieces
-from nearline.batch.backfill.plan import Job, Place
+from nearline.batch.backfill.plan import Job, Place, Reading
 from nearline.batch.backfill.splits import events_of
 
 PIECES = "bucket int, partition int, first long, events binary"
@@ -40,22 +40,29 @@ def run_spark(place: Place, job: Job, master: str = "", tell: Callable[[str], No
         master: Spark's; all cores of this machine by default, or what `spark-submit` says.
         tell: told what goes on.
     """
-    spark = session(master)
+    spark = session("nearline features", master)
     try:
         tell(f"{len(job.splits)} parts of the lake, {int(job.wanted.sum())} buckets, on {spark.sparkContext.master}")
-        tasks = max(1, len(job.splits))
-        read = spark.range(0, tasks, 1, tasks).mapInArrow(lambda batches: _read(place, job, batches), PIECES)
-        # Who folds a bucket gets its events as one reader of the log would: each partition's in order.
-        by_bucket = read.repartition(job.plan.buckets, "bucket").sortWithinPartitions("bucket", "partition", "first")
-        rows = by_bucket.mapInArrow(lambda batches: _fold(place, job, batches), FOLDED).collect()
+        rows = gathered(spark, place, job.reading).mapInArrow(lambda batches: _fold(place, job, batches), FOLDED).collect()
         return [Folded(row.bucket, row.visitors, row.events) for row in rows]
     finally:
         spark.stop()
 
 
-def session(master: str = "") -> SparkSession:
+def gathered(spark: SparkSession, place: Place, reading: Reading) -> DataFrame:
+    """Return the pieces (`PIECES`) of the lake's events, each bucket's in one task and each partition's in order.
+
+    So whoever takes a bucket gets its events as one reader of the log would. Each bucket that is asked for is there, if only
+    with an empty piece.
+    """
+    tasks = max(1, len(reading.splits))
+    read = spark.range(0, tasks, 1, tasks).mapInArrow(lambda batches: _read(place, reading, batches), PIECES)
+    return read.repartition(len(reading.wanted), "bucket").sortWithinPartitions("bucket", "partition", "first")
+
+
+def session(name: str, master: str = "") -> SparkSession:
     """Return a session; what Spark's own files and `spark-submit` say beside this is kept."""
-    builder = SparkSession.builder.appName("nearline features")
+    builder = SparkSession.builder.appName(name)
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     submitted = "PYSPARK_GATEWAY_PORT" in os.environ
     if master or not submitted:
@@ -70,28 +77,43 @@ def session(master: str = "") -> SparkSession:
     if not submitted and (master or LOCAL).startswith("local"):
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
         options |= {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1"}
-    for name, value in options.items():
-        builder = builder.config(name, value)
+    for option, value in options.items():
+        builder = builder.config(option, value)
     spark: SparkSession = builder.getOrCreate()
     return spark
 
 
+def tenant_at(place: Place) -> Tenant:
+    """Return the tenant of a place, made once for all tasks that a worker is given."""
+    return _tenant(pickle.dumps(place))
+
+
 @cache
 def _tenant(place: bytes) -> Tenant:
-    """Return the tenant of a pickled place, once for all tasks that a worker is given."""
     found: Place = pickle.loads(place)
     return Tenant(load_app(found.app), found.settings, found.name)
 
 
-def _read(place: Place, job: Job, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def by_bucket(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, Iterator[pa.Buffer]]]:
+    """Yield each bucket of gathered pieces with the bytes of its events, `[n_i] EVENT`, in order."""
+    rows = (
+        (bucket, events)
+        for batch in batches
+        for bucket, events in zip(batch.column("bucket").to_pylist(), batch.column("events"), strict=True)
+    )
+    for bucket, own in groupby(rows, lambda row: row[0]):
+        yield bucket, (events.as_buffer() for _, events in own)
+
+
+def _read(place: Place, reading: Reading, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Yield the pieces of splits, which are given by number."""
-    tenant = _tenant(pickle.dumps(place))
+    tenant, buckets = tenant_at(place), len(reading.wanted)
     for number in (number for batch in batches for number in batch.column(0).to_pylist()):
         if number == 0:
             # Each bucket is folded, also one that has no event: rows of before may be there.
-            yield from _batches((bucket, -1, -1, b"") for bucket in job.wanted.nonzero()[0].tolist())
-        for split in job.splits[number : number + 1]:
-            found = pieces(events_of(tenant, split, job.plan.horizon), job.plan.buckets, job.wanted)
+            yield from _batches((bucket, -1, -1, b"") for bucket in reading.wanted.nonzero()[0].tolist())
+        for split in reading.splits[number : number + 1]:
+            found = pieces(events_of(tenant, split, reading.horizon), buckets, reading.wanted)
             yield from _batches(
                 (piece.bucket, split.partition, int(piece.events["offset"][0]), piece.events.tobytes()) for piece in found
             )
@@ -105,18 +127,13 @@ def _batches(rows: Iterator[tuple[int, int, int, bytes]]) -> Iterator[pa.RecordB
 
 def _fold(place: Place, job: Job, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Write buckets' rows, from their pieces, which come bucket by bucket and in order; yield what each came to."""
-    tenant = _tenant(pickle.dumps(place))
-    rows = (
-        (bucket, events)
-        for batch in batches
-        for bucket, events in zip(batch.column("bucket").to_pylist(), batch.column("events"), strict=True)
-    )
+    tenant = tenant_at(place)
     with tempfile.TemporaryDirectory(prefix="nearline-") as folder:
         spool = Path(folder) / "events"
-        for bucket, own in groupby(rows, lambda row: row[0]):
+        for bucket, own in by_bucket(batches):
             with spool.open("wb") as file:
-                for _, events in own:
-                    file.write(events.as_buffer())
+                for events in own:
+                    file.write(events)
             done = BucketFolder(tenant, job).fold(bucket, spool)
             yield pa.RecordBatch.from_pydict(
                 {"bucket": [bucket], "visitors": [done.visitors], "events": [done.events]}, _FOLDED
