@@ -58,7 +58,7 @@ def demo(
     size = (users, items, days, seed) if data is None else (0, 0, 0, 0)
     wanted = Demo(SHOP if data is None else str(data.resolve()), size)
     folder = (path / f"kafka-{'shop' if data is None else data.resolve().stem}").resolve()
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # SIGINT too: a script's background ignores it
         signal.signal(number, _interrupt)
     logs.configure_logs("warning")
     try:
