@@ -6,7 +6,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, expect
 from server_process import Server
-from visit import PATIENT, PHONE, WIDE, Visit, shoot
+from visit import PATIENT, PHONE, WIDE, Visit, shoot, until
 
 
 def test_a_click_on_the_page_changes_its_list(browser: Browser, shop: Server) -> None:
@@ -74,7 +74,7 @@ def test_a_phone_gets_all_of_it(browser: Browser, shop: Server) -> None:
     for view in ("", "#/pipeline", "#/releases", "#/trace", f"#/item/{before[0]}"):
         page = visit.open(view)
         expect(page.locator("main > *").first).to_be_visible()
-        page.wait_for_function("document.querySelector('main').dataset.view")
+        until(page, "document.querySelector('main').dataset.view")
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], view
         nameless = page.locator("button, a, select, input").evaluate_all(
             "all => all.filter(one => !(one.innerText || one.textContent || one.ariaLabel || one.labels?.length)).length"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from playwright.sync_api import Browser, Page, expect
 from server_process import Server
-from visit import PHONE, WIDE, Visit, shoot
+from visit import PHONE, WIDE, Visit, shoot, until
 
 
 def categories(page: Page) -> list[str]:
@@ -64,7 +64,7 @@ def test_a_filter_holds_for_every_list_of_the_page(browser: Browser, shop: Serve
     chip = page.locator(".filters .chip")
     expect(chip).to_contain_text(f"category under {wide}")
     expect(page.locator(".about")).not_to_have_count(0)
-    page.wait_for_function(UNDER, arg=wide)
+    until(page, UNDER, wide)
     assert len(set(categories(page))) > 1
     # A number beside it.
     page.get_by_role("button", name="Filter", exact=True).click()
@@ -73,7 +73,7 @@ def test_a_filter_holds_for_every_list_of_the_page(browser: Browser, shop: Serve
     page.locator("#add-filter input").fill("60")
     page.get_by_role("button", name="Add", exact=True).click()
     expect(chip).to_have_count(2)
-    page.wait_for_function("[...document.querySelectorAll('.card .price')].every(one => Number(one.textContent) <= 60)")
+    until(page, "[...document.querySelectorAll('.card .price')].every(one => Number(one.textContent) <= 60)")
     # It holds in rows, too, until it is taken out.
     page.get_by_role("link", name="Rows").click()
     expect(page.locator(".row").first).to_be_visible()
@@ -81,7 +81,7 @@ def test_a_filter_holds_for_every_list_of_the_page(browser: Browser, shop: Serve
     for _ in range(2):
         page.locator(".filters .chip button").first.click()
     expect(chip).to_have_count(0)
-    page.wait_for_function(UNDER.replace("=> [", "=> !["), arg=wide)
+    until(page, UNDER.replace("=> [", "=> !["), wide)
     visit.close()
 
 
@@ -170,7 +170,7 @@ def test_the_new_views_fit_a_phone(browser: Browser, shop: Server) -> None:
     for view in ("#/rows", "#/onboarding", "#/rules"):
         page = visit.open(view)
         expect(page.locator("main > *").first).to_be_visible()
-        page.wait_for_function("document.querySelector('main').dataset.view")
+        until(page, "document.querySelector('main').dataset.view")
         if view != "#/onboarding":
             page.get_by_role("button", name="Filter", exact=True).tap()
         fits(page)

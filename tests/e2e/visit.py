@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,14 @@ class Visit:
         self.context.close()
         assert not self.errors
         assert not self.strangers
+
+
+def until(page: Page, expression: str, arg: object = None) -> None:
+    """Wait until an expression is true in the page; asked from outside, since the page's own policy forbids to evaluate text."""
+    end = time.monotonic() + 60
+    while not page.evaluate(expression, arg):
+        assert time.monotonic() < end, expression
+        page.wait_for_timeout(50)
 
 
 def shoot(page: Page, name: str) -> None:
