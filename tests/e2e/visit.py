@@ -52,7 +52,7 @@ class Visit:
 
 
 def until(page: Page, expression: str, arg: object = None) -> None:
-    """Wait until an expression is true in the page; asked from outside, since the page's own policy forbids to evaluate text."""
+    """Wait until an expression is true in the page; asked from outside: the page's policy forbids to evaluate text."""
     end = time.monotonic() + 60
     while not page.evaluate(expression, arg):
         assert time.monotonic() < end, expression
