@@ -134,6 +134,31 @@ def test_bound_to_nothing_it_returns_nothing(name: str) -> None:
     assert len(source.fetch(Query(1, NOW), world.hydrate(1, NOW), 10).items) == 0
 
 
+TELLING = sorted(name for name, kind in SOURCES.items() if getattr(kind, "tells", ()))
+
+
+@pytest.mark.parametrize("name", TELLING)
+def test_it_tells_of_every_candidate_what_it_would_of_those_it_found(name: str) -> None:
+    source, world = made(SOURCES[name])
+    everything = np.arange(world.n_items, dtype=np.int32)
+    for user in range(0, 60, 7):
+        query = Query(key(f"user-{user}"), NOW)
+        row = world.hydrate(query.visitor, NOW)
+        out = np.full((len(source.tells), len(everything)), np.nan, np.float32)
+        source.tell(query, row, everything, out)
+        assert np.isfinite(out).all()
+        found = source.fetch(query, row, 10)
+        # What it found for its score stands out in one of the columns.
+        assert max(np.isin(np.argsort(-column)[:20], found.items).mean() for column in out) >= 0.4
+        some = np.random.default_rng(user).permutation(everything)[:30]
+        part = np.empty((len(source.tells), len(some)), np.float32)
+        source.tell(query, row, some, part)
+        assert np.array_equal(part, out[:, some])
+    stranger = np.full((len(source.tells), len(everything)), np.nan, np.float32)
+    source.tell(Query(key("nobody"), NOW), world.hydrate(key("nobody"), NOW), everything, stranger)
+    assert not stranger.any()
+
+
 def touched(steps: list[tuple[str, int, int]], app: App = APP, offset: int = 10_000) -> Events:
     """Events of (user, number of the item, place of the event type), a second apart, the last one now."""
     events, kinds = empty_events(len(steps)), app.kinds()

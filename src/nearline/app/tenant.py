@@ -14,12 +14,14 @@ from nearline.app.definition import App, feature_set_hash, state_hash
 from nearline.app.sections import Settings
 from nearline.features.retrieval import RetrievalFeature
 from nearline.features.suppression import SuppressionLists
+from nearline.features.told import ToldFeature
 from nearline.features.windowed_counts import ItemCountsFeature
 from nearline.pipeline.feature_set import FeatureSet
 from nearline.schema.clock import DAY, HOUR, Clock, DataClock, WallClock
 from nearline.schema.components import Fold, Source, Stateful
 from nearline.schema.errors import NearlineError
 from nearline.schema.kinds import Kinds
+from nearline.schema.telling import Telling
 from nearline.sources.als import AlsSource
 from nearline.sources.trending import TrendingSource
 from nearline.stores.catalog import Catalog
@@ -124,8 +126,9 @@ class Tenant:
     def features(self) -> FeatureSet:
         """The features, what the sources said first."""
         retrieval = RetrievalFeature(tuple(source.name for source in self.parts.sources))
+        told = [ToldFeature(source) for source in self.parts.sources if isinstance(source, Telling) and source.tells]
         others = [f for f in self.parts.features if f.name != retrieval.name]
-        return FeatureSet((retrieval, *others))
+        return FeatureSet((retrieval, *told, *others))
 
     @cached_property
     def feature_set(self) -> str:

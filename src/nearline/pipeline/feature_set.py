@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from nearline.features.told import ToldFeature
 from nearline.schema.candidates import F32
-from nearline.schema.components import Feature, Fold, ItemFeature, ReadContext
+from nearline.schema.components import Feature, Fold, ItemFeature, ReadContext, Source
 
 
 class FeatureSet:
@@ -39,6 +40,10 @@ class FeatureSet:
     def folds(self) -> tuple[Fold, ...]:
         """All folds that the features read; a name once."""
         return tuple({fold.name: fold for feature in self.features for fold in feature.folds}.values())
+
+    def of(self, sources: Sequence[Source]) -> FeatureSet:
+        """Return the features with what sources tell told by these, which are bound to a release."""
+        return FeatureSet([f.of(sources) if isinstance(f, ToldFeature) else f for f in self.features])
 
     def read(self, context: ReadContext) -> F32:
         """Return the matrix, `[n_features, n_candidates] float32`."""

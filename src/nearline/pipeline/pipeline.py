@@ -79,7 +79,7 @@ class Pipeline:
         release: str = "",
         by_surface: BySurface | None = None,
     ) -> None:
-        self.world, self.sources, self.features = world, tuple(sources), features
+        self.world, self.sources, self.features = world, tuple(sources), features.of(sources)
         self.ranker, self.light, self.weights = ranker, light, weights
         self.filters, self.adjustments, self.arrangements = tuple(filters), tuple(adjustments), tuple(arrangements)
         self.limits, self.breakers, self.release = limits, breakers, release

@@ -35,6 +35,8 @@ UNIT = 720
 """Weight of the direct successor; lag n weighs UNIT // n."""
 _FIRST, _EMPTY = 8, -1
 MOST = (1 << 31) - 1
+FEW = 10
+"""Direct successors that a share counts on top of those there were, so that two of two are not everything."""
 CHUNK = 512
 """Places of a table read at a time."""
 CLICK, CONVERSION, VIEW = int(Role.CLICK), int(Role.CONVERSION), int(Role.VIEW)
@@ -259,11 +261,46 @@ def _ask(
     return take(memory, n, recent, items, scores, because)
 
 
+@inline
+def _share(index: NDArray[np.int64], neighbours: I32, weights: I32, item: int, other: int) -> Any:
+    """Return which share of what follows an item the other is."""
+    if item >= len(index) or index[item, 2] == 0:
+        return np.float32(0.0)
+    # The stream may move a table while it is read: take its place once, stay inside the arrays, and go round once.
+    start, room = index[item, 0], index[item, 2]
+    if start + room > min(len(neighbours), len(weights)):
+        return np.float32(0.0)
+    place = (np.uint32(other) * np.uint32(2654435769)) & np.uint32(room - 1)
+    for _ in range(room):
+        held = neighbours[start + place]
+        if held == other:
+            return np.float32(weights[start + place]) / np.float32(index[item, 3] + FEW * UNIT)
+        if held == _EMPTY:
+            break
+        place = (place + np.uint32(1)) & np.uint32(room - 1)
+    return np.float32(0.0)
+
+
+@kernel(i8[:, ::1], i4[::1], i4[::1], i4[::1], f4[::1], i4[::1], f4[:, ::1])
+def _told(index: NDArray[np.int64], neighbours: I32, weights: I32, recent: I32, decay: F32, items: I32, out: F32) -> None:
+    """Write how much each item follows the last item, and the last ones, then how much these follow it."""
+    out[:] = 0.0
+    for j in range(min(len(recent), len(decay))):
+        for i in range(len(items)):
+            after = _share(index, neighbours, weights, recent[j], items[i])
+            before = _share(index, neighbours, weights, items[i], recent[j])
+            if j == 0:
+                out[0, i], out[2, i] = after, before
+            out[1, i] += decay[j] * after
+            out[3, i] += decay[j] * before
+
+
 class CovisitSource:
     """Items that people went on to after what this visitor touched last.
 
     Asked with a decay of `decay` per item back (design: recency at query time matters most). The reason is the item that
-    contributed most.
+    contributed most. Of every candidate it tells which share of what follows the last item, and the last ones, it is, and which
+    share of what follows it they are.
 
     Args:
         quota: candidates at most.
@@ -277,6 +314,7 @@ class CovisitSource:
     reason: ClassVar[str] = "because_you_viewed"
     template: ClassVar[str] = "Because you viewed {title}"
     time_based = False
+    tells: tuple[str, ...] = ("last", "recent", "last_back", "recent_back")
 
     def __init__(self, quota: int = 200, window: int = 10, ask: int = 12, decay: float = 0.8, limit: int = 4096) -> None:
         self.quota, self.ask = quota, ask
@@ -299,6 +337,11 @@ class CovisitSource:
     def fetch(self, query: Query, user: UserState, limit: int) -> Retrieved:
         """Return the strongest successors of the last items, and of the page's item."""
         return self.after(asked_items(query, user, self._world, self.ask), limit)
+
+    def tell(self, query: Query, user: UserState, items: I32, out: F32) -> None:
+        """Fill `[4, n] float32`: the share of what follows the last item, and the last ones; then how much these follow it."""
+        recent, tables = asked_items(query, user, self._world, self.ask), self.tables
+        _told(tables.index, tables.neighbours, tables.weights, recent, self._decay, items, out)
 
     def after(self, recent: I32, limit: int) -> Retrieved:
         """Return the strongest successors of items (slots, newest first)."""

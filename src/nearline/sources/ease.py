@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nearline.schema.candidates import F32, I32
+from nearline.features.history import HistoryFold
+from nearline.schema.candidates import F32, I32, NOTHING, Retrieved
+from nearline.schema.components import Arrays, FitData, Fold, Stateful, UserState, World
 from nearline.schema.kernel import f4, f8, i4, i8, kernel
-from nearline.sources.neighbours import Histories, NeighbourSource, strongest
+from nearline.schema.query import Query
+from nearline.sources.asked import asked_items
+from nearline.sources.dense import ask, packed, told
+from nearline.sources.neighbours import Histories, histories
+from nearline.sources.row_map import RowMap
+from nearline.sources.tally import first, room_for, scratch
 
 LARGEST = 8_000
 """Items: four matrices of so many squared, 4 bytes each, are held while fitting (1 GB)."""
@@ -37,10 +44,10 @@ def _pairs(
         weight *= fade
         fading[lag] = weight if weight > 1e-4 else 0.0
     for user in range(len(starts) - 1):
-        for first in range(starts[user], starts[user + 1]):
-            item, value = items[first], values[first]
-            for second in range(first + 1, min(starts[user + 1], first + 1 + far)):
-                part, near = value * values[second], fading[second - first - 1]
+        for one in range(starts[user], starts[user + 1]):
+            item, value = items[one], values[one]
+            for second in range(one + 1, min(starts[user + 1], one + 1 + far)):
+                part, near = value * values[second], fading[second - one - 1]
                 if near > 0.0:
                     after[item, items[second]] += near * part
                 elif together == 0.0:
@@ -62,49 +69,65 @@ def _sampled(past: Histories, seed: int) -> Histories:
     return Histories(past.keys, starts, past.items[events], past.values[events])
 
 
-class EaseSource(NeighbourSource):
+class EaseSource:
     """What comes after the visitor's last items, and goes with them, once all other items are accounted for.
 
     EASE (Steck 2019) regresses each item on all others by G = XᵀX. Here what a visitor did l steps before an event explains it
     with the weight fadeˡ, and what he did at any time, before or after, with the weight `together` (SLIST, Choi et al. 2021):
     with C the pairs of earlier by later item and F those in any order, the model is (G + λI)⁻¹ (C + together F), where G is
-    what it explains made symmetric, with the items' own sums on its diagonal. Only for catalogues of at most 8,000 touched
-    items; the strongest entries of each row are kept, those against too.
+    what it explains made symmetric, with the items' own sums on its diagonal. The whole model is kept, 2 bytes an entry, so
+    it is for catalogues of at most 8,000 touched items only (128 MB).
+
+    Of every candidate it tells what the last item says of it, what the last ones do, and what all that is kept of the
+    visitor does.
 
     Args:
         quota: candidates at most.
-        neighbours: how many entries each item keeps.
         regularization: λ, in events of mean weight.
         fade: what each further step between two events of a visitor leaves of their pair.
         together: what a pair counts however far apart, in either order; the greater, the closer to EASE itself.
         ask: how many of the last items to ask with.
         decay: weight of each further one.
+        long: the same where all that is kept of the visitor is asked with.
     """
 
     name = "ease"
+    family = "collaborative"
+    reason: ClassVar[str] = "because_you_viewed"
+    template: ClassVar[str] = "Because you viewed {title}"
+    time_based = False
     largest = LARGEST
+    tells = ("last", "recent", "long")
+    _mapped: RowMap | None = None
 
     def __init__(
         self,
         quota: int = 200,
-        neighbours: int = 200,
         regularization: float = 300.0,
         fade: float = 0.8,
         together: float = 0.2,
         ask: int = 12,
         decay: float = 0.75,
+        long: float = 0.97,
     ) -> None:
-        super().__init__(quota, ask, decay)
-        self.neighbours, self.regularization, self.fade, self.together = neighbours, regularization, fade, together
+        self.quota, self.ask = quota, ask
+        self.regularization, self.fade, self.together = regularization, fade, together
+        self.state: tuple[Stateful, ...] = ()
+        history = HistoryFold()
+        self.folds: tuple[Fold, ...] = (history,)
+        steps = np.arange(max(ask, history.n))
+        recent = np.where(steps < ask, decay**steps, 0.0)
+        self._decays = np.array([steps == 0, recent, long**steps], np.float32)
 
-    def learn(self, past: Histories, seed: int) -> tuple[I32, NDArray[np.float16]] | None:
-        """Return the strongest entries of the model; nothing for a catalogue that is too large."""
+    def fit(self, data: FitData) -> Arrays:
+        """Return `keys [n] uint64`, `model [n, n] int16` and `units [n] float32`; `{}` for too little, or too much."""
         from scipy.linalg import cho_factor, cho_solve
 
+        past = histories(data)
         n = len(past.keys)
-        if n > self.largest:
-            return None
-        past = _sampled(past, seed)
+        if n < 2 or len(past.starts) < 2 or n > self.largest:
+            return {}
+        past = _sampled(past, data.seed)
         after, beside = np.zeros((n, n), np.float32), np.zeros((n, n), np.float32)
         _pairs(past.items, past.values, past.starts, self.fade, self.together, FAR, after, beside)
         beside += beside.T
@@ -116,4 +139,44 @@ class EaseSource(NeighbourSource):
         factor: Any = cho_factor(gram, overwrite_a=True, check_finite=False)
         model: F32 = np.ascontiguousarray(cho_solve(factor, after, overwrite_b=True, check_finite=False), np.float32)
         np.fill_diagonal(model, 0.0)
-        return strongest(model, self.neighbours)
+        codes, units = packed(model)
+        return {"keys": past.keys, "model": codes, "units": units}
+
+    def bind(self, world: World, arrays: Arrays) -> None:
+        """Take the model, and the rows of this process's items."""
+        self._world, self._mapped = world, None
+        if arrays:
+            self._mapped = RowMap(world, arrays["keys"])
+            self._model: NDArray[np.int16] = np.ascontiguousarray(arrays["model"], np.int16)
+            self._units: F32 = np.ascontiguousarray(arrays["units"], np.float32)
+
+    def fetch(self, query: Query, user: UserState, limit: int) -> Retrieved:
+        """Return the items that the last ones, and the page's, speak for."""
+        if self._mapped is None:
+            return NOTHING
+        recent = asked_items(query, user, self._world, self.ask)
+        if len(recent) == 0:
+            return NOTHING
+        row_of, slots = self._mapped.current()
+        found = room_for(limit, len(slots))
+        count = ask(
+            recent,
+            self._decays[1],
+            row_of,
+            self._model,
+            self._units,
+            slots,
+            scratch(len(slots)),
+            found.items,
+            found.scores,
+            found.because,
+        )
+        return first(found, count)
+
+    def tell(self, query: Query, user: UserState, items: I32, out: F32) -> None:
+        """Fill `[3, n] float32`: what the last item says, what the last ones do, and what all do."""
+        if self._mapped is None:
+            out[:] = 0.0
+            return
+        recent = asked_items(query, user, self._world, self._decays.shape[1])
+        told(recent, self._decays, self._mapped.current()[0], self._model, self._units, items, out)

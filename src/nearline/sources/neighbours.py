@@ -16,6 +16,7 @@ from nearline.schema.event import Events, Role
 from nearline.schema.kernel import f4, i4, kernel
 from nearline.schema.query import Query
 from nearline.sources.asked import asked_items
+from nearline.sources.row_map import RowMap
 from nearline.sources.tally import ROWS, first, keys_of, room_for, scratch
 from nearline.sources.top import head
 
@@ -154,6 +155,7 @@ class NeighbourSource(ABC):
     reason: ClassVar[str] = "because_you_viewed"
     template: ClassVar[str] = "Because you viewed {title}"
     time_based = False
+    _mapped: RowMap | None = None
 
     def __init__(self, quota: int, ask: int, decay: float) -> None:
         self.quota, self.ask = quota, min(ask, MOST_ASKED)
@@ -175,32 +177,17 @@ class NeighbourSource(ABC):
 
     def bind(self, world: World, arrays: Arrays) -> None:
         """Take the table, and the rows of this process's items."""
-        self._world = world
-        self._fitted = bool(arrays)
-        if self._fitted:
-            self._keys: NDArray[np.uint64] = arrays["keys"]
+        self._world, self._mapped = world, None
+        if arrays:
+            self._mapped = RowMap(world, arrays["keys"])
             self._neighbours = np.ascontiguousarray(arrays["neighbours"], np.int32)
             self._weights = np.ascontiguousarray(arrays["weights"], np.float32)
-            self._map()
-
-    def _map(self) -> None:
-        """Match the release's rows with this process's slots."""
-        n = self._world.n_items
-        slots = self._world.item_slots(self._keys)
-        known = slots >= 0
-        row_of = np.full(n, -1, np.int32)
-        row_of[slots[known]] = np.flatnonzero(known)
-        # One assignment; a row without a slot is looked for again when items have come.
-        self._mapped = row_of, slots, n if not known.all() else None
 
     def fetch(self, query: Query, user: UserState, limit: int) -> Retrieved:
         """Return the items that the last ones, and the page's, speak for."""
-        if not self._fitted:
+        if self._mapped is None:
             return NOTHING
-        n = self._world.n_items
-        if self._mapped[2] not in (None, n):
-            self._map()
-        row_of, slots, _ = self._mapped
+        row_of, slots = self._mapped.current()
         recent = asked_items(query, user, self._world, self.ask)
         if len(recent) == 0:
             return NOTHING
@@ -212,7 +199,7 @@ class NeighbourSource(ABC):
             self._neighbours,
             self._weights,
             slots,
-            scratch(max(n, len(slots))),
+            scratch(len(slots)),
             found.items,
             found.scores,
             found.because,

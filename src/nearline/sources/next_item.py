@@ -18,6 +18,7 @@ class NextItemSource(CovisitSource):
     family = "collaborative"
     reason: ClassVar[str] = "right_after"
     template: ClassVar[str] = "Right after {title}"
+    tells = ()
 
     def __init__(self, quota: int = 60) -> None:
         super().__init__(quota, ask=1)
