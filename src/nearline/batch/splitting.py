@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nearline.app.sections import Train
 from nearline.schema.clock import DAY, SECOND
@@ -25,7 +26,7 @@ def split_times(events: Events, train: Train, order_only: bool) -> TimeSplit:
     """Return the default split of a history.
 
     By default the last 7 of 30 days evaluate and the 7 before teach; a shorter history is split in the same shares.
-    Order-only times count back from each user's last event, one second each: his last one evaluates, the four before
+    A few strays, long before all others, don't make a history longer. Order-only times count back from each user's last event, one second each: his last one evaluates, the four before
     teach.
     """
     last = int(events["ts"].max()) if len(events) else 0
@@ -33,8 +34,14 @@ def split_times(events: Events, train: Train, order_only: bool) -> TimeSplit:
     if order_only:
         return TimeSplit(first, last - 5 * SECOND, last - SECOND, last)
     begin = max(first, last - train.days * DAY)
-    share = (last - begin) * train.evaluate_days / train.days
+    share = (last - max(begin, earliest(events["ts"]))) * train.evaluate_days / train.days
     return TimeSplit(begin, int(last - 2 * share), int(last - share), last)
+
+
+def earliest(times: NDArray[np.int64]) -> int:
+    """Return when a history begins, but for a thousandth of its events that may have strayed; ms UTC, as `times`."""
+    strays = len(times) // 1000
+    return int(np.partition(times, strays)[strays]) if len(times) else 0
 
 
 def before(events: Events, time: int) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

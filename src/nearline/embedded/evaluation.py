@@ -24,6 +24,7 @@ from nearline.batch.importers import load_dataset
 from nearline.batch.importing import import_dataset
 from nearline.batch.metrics import Estimate, evaluate_lists
 from nearline.batch.protocols import Case, Holdout, Split, known_items, leave_one_out, next_event, one_point
+from nearline.batch.splitting import earliest
 from nearline.batch.training import train
 from nearline.embedded.systems import ApiSystem, K, Listed, OfflineSystem, System
 from nearline.schema.clock import DAY
@@ -176,8 +177,8 @@ def _learn_from_all(base: Settings, known: pa.Table) -> Settings:
     """Return settings that train on everything known, the last tenth judging, unless the settings say which days."""
     if base.train.days != Settings().train.days:
         return base
-    times = known["timestamp"]
-    days = max(10, -(-int(times[-1].as_py() - times[0].as_py()) // DAY))
+    times = known["timestamp"].to_numpy()
+    days = max(10, -(-int(times[-1] - earliest(times)) // DAY))
     return msgspec.structs.replace(base, train=msgspec.structs.replace(base.train, days=days, evaluate_days=days // 10))
 
 
