@@ -26,8 +26,8 @@ def split_times(events: Events, train: Train, order_only: bool) -> TimeSplit:
     """Return the default split of a history.
 
     By default the last 7 of 30 days evaluate and the 7 before teach; a shorter history is split in the same shares.
-    A few strays, long before all others, don't make a history longer. Order-only times count back from each user's last event, one second each: his last one evaluates, the four before
-    teach.
+    A few strays, long before all others, don't make a history longer. Order-only times count back from each user's last
+    event, one second each: his last one evaluates, the four before teach.
     """
     last = int(events["ts"].max()) if len(events) else 0
     first = int(events["ts"].min()) if len(events) else 0
