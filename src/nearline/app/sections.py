@@ -211,6 +211,15 @@ class Train(Struct, frozen=True):
         return parse_duration(self.every, "train.every")
 
 
+class ComponentSettings(Struct, frozen=True):
+    """Arguments of default components, as `nearline tune` finds them."""
+
+    options: Annotated[
+        dict[Annotated[str, Meta(min_length=1)], dict[Annotated[str, Meta(min_length=1)], float]],
+        Meta(description="Arguments that are numbers, by component, such as ease = { regularization = 500 }."),
+    ] = field(default_factory=dict)
+
+
 class Impressions(Struct, frozen=True):
     """What is written down about each list shown."""
 
@@ -319,6 +328,7 @@ class Settings(Struct, frozen=True):
     budget: Budget = Budget()
     candidates: CandidateLimits = field(default_factory=CandidateLimits)
     train: Train = Train()
+    components: ComponentSettings = field(default_factory=ComponentSettings)
     impressions: Impressions = Impressions()
     clock: ClockSettings = ClockSettings()
     rules: RuleSettings = RuleSettings()

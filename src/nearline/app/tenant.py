@@ -105,7 +105,7 @@ class Tenant:
     @cached_property
     def parts(self) -> Components:
         """The application's components, fitted with the settings' quotas and rule values."""
-        found = components(self.app, self.meta.order_only)
+        found = components(self.app, self.meta.order_only, self.settings.components.options)
         for source in found.sources:
             source.quota = self.settings.candidates.quota.get(source.name, source.quota)
             if isinstance(source, AlsSource) and self.app.sources is None:

@@ -36,6 +36,7 @@ class Verdict:
         shown = Counter(item for items in self.lists for item in items)
         return {
             "ndcg@10": float(np.mean(self.ndcg)) if self.ndcg else 0.0,
+            "ndcg@10_error": float(np.std(self.ndcg) / len(self.ndcg) ** 0.5) if self.ndcg else 0.0,
             "recall@10": hits,
             "precision@10": hits / K,
             "auc": float(np.mean(self.auc)) if self.auc else 0.5,

@@ -53,6 +53,7 @@ def train(
     say: Say = lambda text: None,
     split: TimeSplit | None = None,
     factoriser: Factoriser | None = None,
+    publish: bool = True,
 ) -> Outcome:
     """Train a release and publish it where every gate passes.
 
@@ -61,6 +62,7 @@ def train(
         say: told about each step.
         split: when to fit, teach and judge; by the settings when not given.
         factoriser: the engine that factorises; this process when not given.
+        publish: otherwise it is only judged, and nothing is kept.
 
     Raises:
         NearlineError: there is nothing to learn from, or another training is under way.
@@ -68,12 +70,14 @@ def train(
     log = tenant.log(read_only=True)
     try:
         with tenant.releases.training():
-            return _train(tenant, log, say, split, factoriser)
+            return _train(tenant, log, say, split, factoriser, publish)
     finally:
         log.close()
 
 
-def _train(tenant: Tenant, log: Log, say: Say, split: TimeSplit | None, factoriser: Factoriser | None) -> Outcome:
+def _train(
+    tenant: Tenant, log: Log, say: Say, split: TimeSplit | None, factoriser: Factoriser | None, publish: bool
+) -> Outcome:
     settings, order_only = tenant.settings.train, tenant.meta.order_only
     indexes = tenant.indexes()
     past = timeline(log, tenant.lake, tenant.kinds, tenant.settings.state.dedupe_hours * HOUR)
@@ -123,6 +127,8 @@ def _train(tenant: Tenant, log: Log, say: Say, split: TimeSplit | None, factoris
     manifest = _with(manifest, metrics, gates)
     if not all(gate.passed for gate in gates):
         return _refused(manifest, gates, say)
+    if not publish:
+        return Outcome(manifest, False)
     # What was judged knew nothing after T0, or its scores of what came next would have been too good to learn from.
     arrays |= _fit(tenant, FitData(cleaned, item_keys, times.end, settings.seed, times.begin, factoriser))
     say("sources fitted again, on everything")

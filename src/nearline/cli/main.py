@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from nearline.cli import batch, data, demo, doctor, evaluate, explain, features, publish, run, simulate, state, stream
+from nearline.cli import batch, data, demo, doctor, evaluate, explain, features, publish, run, simulate, state, stream, tune
 from nearline.schema.errors import NearlineError, StoreUnavailableError
 
 cli = typer.Typer(
@@ -18,7 +18,7 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
     help="Real-time recommendations: a click changes the very next list. Try it: `nearline demo`",
 )
-for module in (demo, run, data, batch, doctor, explain, state, evaluate, simulate, stream, publish, features):
+for module in (demo, run, data, batch, doctor, explain, state, evaluate, simulate, stream, publish, features, tune):
     module.register(cli)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from nearline.rankers.oblivious import ObliviousTrees
 from nearline.schema.candidates import F32
 from nearline.schema.components import Arrays, Examples
 from nearline.schema.errors import NearlineError
+from nearline.schema.span import Span
 
 
 class TreesRanker:
@@ -26,6 +28,12 @@ class TreesRanker:
     """
 
     name = "trees"
+    tunes: ClassVar[Mapping[str, Span]] = {
+        "trees": Span(60, 400, log=True),
+        "depth": Span(4, 8),
+        "learning_rate": Span(0.03, 0.3, log=True),
+        "row_sample": Span(0.2, 1.0),
+    }
 
     def __init__(
         self,

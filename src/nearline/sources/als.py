@@ -6,6 +6,7 @@ x = (YᵀY + λI)⁻¹ Σ decayʲ yⱼ. So it follows each click, and a release 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,6 +20,7 @@ from nearline.schema.factors import Factors, Recipe
 from nearline.schema.interactions import PairSums, confidence, touching
 from nearline.schema.kernel import f4, i1, i4, inline, kernel
 from nearline.schema.query import Query
+from nearline.schema.span import Span
 from nearline.schema.vectors import embedding_of
 from nearline.sources.asked import asked_items
 from nearline.sources.outside import OutsideSearch
@@ -138,6 +140,12 @@ class AlsSource:
     template: ClassVar[str] = "People with your taste, after {title}"
     time_based = False
     indexed = True
+    tunes: ClassVar[Mapping[str, Span]] = {
+        "regularization": Span(0.005, 0.5, log=True),
+        "alpha": Span(1, 50, log=True),
+        "iterations": Span(5, 20),
+        "decay": Span(0.6, 0.97),
+    }
     surfaces = ("homepage", "email", "push", "search")
     _outside: OutsideSearch | None = None
 

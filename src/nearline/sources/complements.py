@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -14,6 +15,7 @@ from nearline.schema.components import ALL_EXPIRED, Arrays, FoldBatch, UserState
 from nearline.schema.event import EVENT, Events, Role
 from nearline.schema.kernel import b1, f4, i4, i8, kernel, record, u1, u4
 from nearline.schema.query import Query
+from nearline.schema.span import Span
 from nearline.sources.asked import asked_items
 from nearline.sources.covisit import CovisitSource, CovisitTables
 from nearline.sources.top import best
@@ -122,6 +124,8 @@ class ComplementSource(CovisitSource):
     name = "complements"
     reason: ClassVar[str] = "goes_with"
     template: ClassVar[str] = "Goes with {title}"
+    tells = ()
+    tunes: ClassVar[Mapping[str, Span]] = {}
     surfaces = ("cart", "item")
 
     def __init__(self, quota: int = 100, instead: float = 0.3, ask: int = 12, decay: float = 0.9) -> None:

@@ -7,6 +7,7 @@ weights and drops those that vanish, so old habits fade.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -28,6 +29,7 @@ from nearline.schema.errors import NearlineError
 from nearline.schema.event import EVENT, Events, Role
 from nearline.schema.kernel import f4, i4, i8, inline, kernel, record, u1
 from nearline.schema.query import Query
+from nearline.schema.span import Span
 from nearline.sources.asked import asked_items
 from nearline.sources.tally import ROWS, first, room_for, scratch, take, tally
 
@@ -308,6 +310,7 @@ class CovisitSource:
     template: ClassVar[str] = "Because you viewed {title}"
     time_based = False
     tells: tuple[str, ...] = ("last", "recent")
+    tunes: ClassVar[Mapping[str, Span]] = {"window": Span(3, 20), "decay": Span(0.5, 0.95)}
 
     def __init__(self, quota: int = 200, window: int = 10, ask: int = 12, decay: float = 0.8, limit: int = 4096) -> None:
         self.quota, self.ask = quota, ask

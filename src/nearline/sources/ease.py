@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,6 +13,7 @@ from nearline.schema.candidates import F32, I32, NOTHING, Retrieved
 from nearline.schema.components import Arrays, FitData, Fold, Stateful, UserState, World
 from nearline.schema.kernel import f4, f8, i4, i8, kernel
 from nearline.schema.query import Query
+from nearline.schema.span import Span
 from nearline.sources.asked import asked_items
 from nearline.sources.dense import ask, packed, told
 from nearline.sources.neighbours import Histories, histories
@@ -98,6 +100,13 @@ class EaseSource:
     time_based = False
     largest = LARGEST
     tells = ("last", "recent", "long")
+    tunes: ClassVar[Mapping[str, Span]] = {
+        "regularization": Span(30, 3000, log=True),
+        "fade": Span(0.3, 0.95),
+        "together": Span(0.02, 0.6, log=True),
+        "decay": Span(0.5, 0.95),
+        "long": Span(0.9, 0.99),
+    }
     _mapped: RowMap | None = None
 
     def __init__(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
+from nearline.schema.span import Span
 from nearline.sources.covisit import CovisitSource
 
 
@@ -19,6 +21,7 @@ class NextItemSource(CovisitSource):
     reason: ClassVar[str] = "right_after"
     template: ClassVar[str] = "Right after {title}"
     tells = ()
+    tunes: ClassVar[Mapping[str, Span]] = {}
 
     def __init__(self, quota: int = 60) -> None:
         super().__init__(quota, ask=1)
