@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Protocol
 
-from engines import cassandra, hdfs, milvus, mysql, postgresql, s3, valkey
+from engines import cassandra, hdfs, in_process, milvus, mysql, postgresql, s3, valkey
 from nearline.stores.adapters import schemes
 
 
@@ -75,6 +76,9 @@ SERVERS: dict[str, Entry] = {
     "mysql": Entry(mysql.available, mysql.Mysql),
     "cassandra": Entry(cassandra.available, cassandra.Cassandra),
     "milvus": Entry(milvus.available, milvus.Milvus),
+    "memory": Entry(lambda: "", partial(in_process.InProcess, "memory:"), breaks=False),
+    "faiss": Entry(in_process.faiss_available, partial(in_process.InProcess, "faiss:?index=flat"), breaks=False),
+    "faiss-shards": Entry(in_process.faiss_available, partial(in_process.InProcess, "faiss:?shards=3"), breaks=False),
     "s3": Entry(s3.available, s3.S3),
     "hdfs": Entry(hdfs.available, hdfs.Hdfs, breaks=False),
 }

@@ -102,7 +102,7 @@ def test_lists_go_on_without_the_index_and_are_those_of_memory_with_it(server: B
         server.kill()
         shop.start()  # without it
         until(shop, gone)
-        assert "lists are made without the source als" in shop.run("doctor", status=1)
+        assert "lists are made without the sources that ask it" in shop.run("doctor", status=1)
         server.start()
         until(shop, here)
         server.freeze()

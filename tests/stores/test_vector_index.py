@@ -19,6 +19,8 @@ from nearline.stores.adapters import schemes, shown
 from nearline.stores.vector_index import PAGE, Indexes, VectorPlace, fill, open_vector_index
 
 everywhere = pytest.mark.parametrize("server", serving(vectors), indirect=True)
+stored = pytest.mark.parametrize("server", serving(vectors, breaks=True), indirect=True)
+"""What outlives who opened it."""
 DIMENSIONS, MANY = 24, 2 * PAGE + 500
 
 
@@ -70,10 +72,20 @@ def test_the_nearest_are_those_of_the_exact_product(place: VectorPlace, open_one
         for limit in (1, 20, 500):
             found, products = index.nearest(query, limit)
             exact, values = best(keys, own, query, limit)
-            assert (str(found.dtype), str(products.dtype), found.tolist()) == ("uint64", "float32", exact)
-            np.testing.assert_allclose(products, values, rtol=1e-4, atol=1e-4)
+            assert (str(found.dtype), str(products.dtype), len(found)) == ("uint64", "float32", limit)
+            # A scan of codes may take one for its neighbour.
+            assert len(set(found.tolist()) & set(exact)) >= np.floor(0.98 * limit)
+            np.testing.assert_allclose(products, values, atol=0.03 * float(np.linalg.norm(query)))
+            assert (np.diff(products) <= 0).all()
     assert len(index.nearest(own[0], 10 * MANY)[0]) == MANY
-    # Who opens it anew finds it whole, and the same.
+
+
+@stored
+def test_who_opens_it_anew_finds_it_whole_and_the_same(place: VectorPlace) -> None:
+    keys, own = some(1, 500)
+    index = opened(place, keys, own)
+    fill(index, keys, own)
+    index.close()
     other = opened(place, keys, own)
     assert other.whole()
     assert other.nearest(own[7], 30)[0].tolist() == best(keys, own, own[7], 30)[0]
@@ -93,12 +105,13 @@ def test_what_is_put_and_dropped_is_so_for_the_next_query(open_one: Indexes) -> 
     assert index.nearest(own[0], 1)[0].tolist() == [keys[0]]
     assert index.nearest(own[1], 1)[0].tolist() == [17]
     assert len(index) == 301
+    index.renew()
     index.drop(np.array([17, 18, keys[5]], np.uint64))
     assert len(index) == 299
     assert not {17, int(keys[5])} & set(index.nearest(own[1], 400)[0].tolist())
 
 
-@everywhere
+@stored
 def test_a_broken_off_filling_is_not_whole_and_is_gone_on_with(place: VectorPlace) -> None:
     keys, own = some(4, 900)
     first, second = opened(place, keys, own), opened(place, keys, own)
@@ -110,7 +123,7 @@ def test_a_broken_off_filling_is_not_whole_and_is_gone_on_with(place: VectorPlac
     second.close()
 
 
-@everywhere
+@stored
 def test_embeddings_never_meet_and_the_two_last_whole_are_kept(place: VectorPlace) -> None:
     made = [some(seed, 200) for seed in range(10, 14)]
     indexes = [opened(place, *one) for one in made]
@@ -137,7 +150,7 @@ def test_embeddings_never_meet_and_the_two_last_whole_are_kept(place: VectorPlac
         index.close()
 
 
-@pytest.mark.parametrize("server", serving(vectors, breaks=True), indirect=True)
+@stored
 def test_an_index_that_does_not_answer_says_so_in_time(server: Breakable) -> None:
     keys, own = some(5, 300)
     patient, place = at(server.place()), at(server.place(), 0.5)
@@ -195,10 +208,23 @@ def test_milvus_lite_in_a_file_needs_no_server(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["pigeon://loft", "milvus:", "milvus:///tmp/file", "milvus://host:port", "milvus://h?index=TREE", "milvus://h?colour=red"],
+    [
+        "pigeon://loft",
+        "milvus:",
+        "milvus:///tmp/file",
+        "milvus://host:port",
+        "milvus://h?index=TREE",
+        "milvus://h?colour=red",
+        "memory:?index=tree",
+        "memory:?nprobe=many",
+        "faiss:?shards=0",
+        "faiss:?colour=red",
+        "faiss://host",
+        "memory:?floor=2",
+    ],
 )
 def test_what_is_no_index_is_refused(url: str) -> None:
-    with pytest.raises(NearlineError, match=r"storage\.vectors .*milvus:"):
+    with pytest.raises(NearlineError, match=r"storage\.vectors .*(milvus|faiss):"):
         open_vector_index(at(url), Embedding("als", "1", 4))
 
 

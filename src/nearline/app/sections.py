@@ -99,7 +99,10 @@ class Storage(Struct, frozen=True):
     ] = ""
     vectors: Annotated[
         str,
-        Meta(description='Where vectors are searched, by URL: "memory:", "milvus://host:19530" or "milvus:///folder/file.db".'),
+        Meta(
+            description='Where vectors are searched, by URL: "memory:" (by their number), "faiss:?index=ivf_sq8&nprobe=64" '
+            '(also flat, ivf_pq, hnsw; shards=4), "milvus://host:19530" or "milvus:///folder/file.db".'
+        ),
     ] = "memory:"
     lake: Annotated[
         str,

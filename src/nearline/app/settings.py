@@ -164,8 +164,7 @@ def _check(settings: Settings, given: _Given) -> None:
                 shown(own),
                 "rows in a store are moved by nearline stream, which follows a shared log: set storage.log too",
             )
-    if settings.storage.vectors != "memory:":
-        check_scheme(vectors, given.name("storage.vectors"), settings.storage.vectors, "memory:")
+    check_scheme(vectors, given.name("storage.vectors"), settings.storage.vectors)
     if settings.storage.results:
         check_scheme(results, given.name("storage.results"), settings.storage.results)
     for url in settings.publish.to:

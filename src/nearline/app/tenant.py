@@ -40,7 +40,7 @@ from nearline.stores.vector_index import Indexes, VectorPlace
 from nearline.stores.world import OnlineWorld
 
 MEMORY = "memory:"
-"""Setting of visitors' rows, or vectors, that are in the server's own memory."""
+"""Setting of visitors' rows that are in the server's own memory."""
 IMPORTING = "importing.json"
 """In a tenant's folder as long as an import is not done."""
 
@@ -142,11 +142,11 @@ class Tenant:
         world.indexes = self.indexes()
         return world
 
-    def indexes(self) -> Indexes | None:
-        """Return the indexes of vectors, `None` where memory is searched."""
+    def indexes(self) -> Indexes:
+        """Return the indexes of vectors, where the settings say."""
         # A search that takes longer would cost the list all other sources.
-        url, patience = self.settings.storage.vectors, self.settings.budget.candidates_ms / 1000
-        return None if url == MEMORY else Indexes(VectorPlace(url, self.name, patience))
+        patience = self.settings.budget.candidates_ms / 1000
+        return Indexes(VectorPlace(self.settings.storage.vectors, self.name, patience))
 
     def user_rows(self, timeout: float) -> UserRows:
         """Return the store of visitors' rows.

@@ -41,6 +41,7 @@ from nearline.serving.similar import Similar, similar_items
 from nearline.serving.user_view import user_view
 from nearline.serving.why import Why, why
 from nearline.serving.worker import Worker
+from nearline.sources.vector_search import vector_gauges
 from nearline.stores.archive import archived_ends, trim_archived
 from nearline.stores.catalog import DELETED
 from nearline.stores.log import Movable
@@ -481,6 +482,7 @@ class Engine:
             "nearline_rows_answer": float(rows is None or rows.answers),
             "nearline_rows_failures_total": float(rows.failures if rows else 0),
             "nearline_results_answer": float(self._published is None or self._published.answers),
+            **vector_gauges(self.recommender.pipeline.sources),
             "nearline_poison_messages_total": float(self.stream.poison),
             "nearline_queue_events": float(self._writer.pending),
             "nearline_log_lag_events": float(lag),

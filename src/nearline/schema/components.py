@@ -331,8 +331,8 @@ class World(Protocol):
         """Return category, brand and tags of all slots as text, "" where there is none."""
         ...
 
-    def index_of(self, embedding: Embedding) -> VectorIndex | None:
-        """Return the index outside that an embedding is in, or is to be put into; `None` where memory is searched."""
+    def index_of(self, embedding: Embedding) -> VectorIndex:
+        """Return the index that an embedding is in, or is to be put into; `sources.vector_search` asks it."""
         ...
 
 
@@ -345,7 +345,7 @@ class Source(Protocol):
     the others too, where the rest found fewer items than a page has. With `needs_role` it is a default only where an event
     type has that role. Its `family` (see `pipeline.blend`) says how much it counts where no ranker orders the candidates:
     collaborative, content (where it says none), intent, personal, preferences, segment, editorial, popularity or rules.
-    With `indexed = True` its arrays `keys` and `vectors` are put into the index of vectors with a release, where there is one.
+    With `indexed = True` an index of its arrays `keys` and `vectors` is made with a release (see `sources.vector_search`).
     With a method `says(slot) -> str` it has own words for an item, "" for the template's.
     """
 

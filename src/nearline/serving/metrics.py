@@ -84,6 +84,13 @@ METRICS: tuple[Described, ...] = (
     Described(
         "nearline_results_answer", "gauge", "1: the store of published lists answered last, or none is named.", asked=True
     ),
+    Described(
+        "nearline_vectors_recall", "gauge", "Least recall of canary queries on an index of vectors; 1: none asked.", asked=True
+    ),
+    Described(
+        "nearline_vectors_refused", "gauge", "Indexes that canary queries failed: all vectors are scanned instead.", asked=True
+    ),
+    Described("nearline_vectors_shards_missing", "gauge", "Shards of vectors that did not answer last.", asked=True),
     Described("nearline_poison_messages_total", "counter", "Messages of a shared log passed over.", asked=True),
     Described("nearline_archive_lag_events", "gauge", "Stored events not in the lake yet.", asked=True),
     Described("nearline_catalog_items", "gauge", "Registered items.", asked=True),

@@ -16,9 +16,9 @@ from nearline.schema.event import EVENT, Events, Role
 from nearline.schema.kernel import b1, f4, i4, i8, kernel, record, u1, u4
 from nearline.schema.query import Query
 from nearline.schema.span import Span
+from nearline.schema.top import best
 from nearline.sources.asked import asked_items
 from nearline.sources.covisit import CovisitSource, CovisitTables
-from nearline.sources.top import best
 
 INTENT, CONVERSION, NEGATIVE = int(Role.INTENT), int(Role.CONVERSION), int(Role.NEGATIVE)
 

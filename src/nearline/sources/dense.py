@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from nearline.schema.candidates import F32, I32
 from nearline.schema.kernel import f4, i2, i4, kernel
+from nearline.schema.top import head
 from nearline.sources.tally import ROWS, keys_of
-from nearline.sources.top import head
 
 MOST = 32_767
 

@@ -15,8 +15,8 @@ from nearline.schema.clock import SECOND
 from nearline.schema.components import Arrays, FitData, Fold, Stateful, UserState, World
 from nearline.schema.kernel import f4, i4, kernel, u4
 from nearline.schema.query import Query
+from nearline.schema.top import best
 from nearline.sources.tally import first, room_for
-from nearline.sources.top import best
 
 
 @kernel(i4[::1], f4[::1], u4[::1], u4[::1], i4[::1], u4, i4[::1], f4[::1], i4[::1])

@@ -15,10 +15,10 @@ from nearline.schema.components import Arrays, FitData, Fold, Stateful, UserStat
 from nearline.schema.event import Events, Role
 from nearline.schema.kernel import f4, i4, kernel
 from nearline.schema.query import Query
+from nearline.schema.top import head
 from nearline.sources.asked import asked_items
 from nearline.sources.row_map import RowMap
 from nearline.sources.tally import ROWS, first, keys_of, room_for, scratch
-from nearline.sources.top import head
 
 MOST_ASKED = 255
 CHUNK = 1024

@@ -11,8 +11,8 @@ from nearline.features.totals import ItemTotalsFold
 from nearline.schema.candidates import F32, I32
 from nearline.schema.clock import SECOND
 from nearline.schema.event import Role
+from nearline.schema.top import best
 from nearline.sources.heads import HeadSource
-from nearline.sources.top import best
 
 FUSED = 10.0
 """Added to a place before it is inverted; the smaller, the more the very first of each horizon count."""

@@ -13,9 +13,9 @@ from nearline.schema.components import Arrays, FitData, Fold, Stateful, UserStat
 from nearline.schema.event import DEVICES
 from nearline.schema.ids import key32
 from nearline.schema.query import Query
+from nearline.schema.top import best
 from nearline.sources.segment_tables import SegmentTables
 from nearline.sources.tally import first
-from nearline.sources.top import best
 
 _DEVICE = {name: place for place, name in enumerate(DEVICES)}
 

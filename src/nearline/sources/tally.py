@@ -9,7 +9,7 @@ import numpy as np
 
 from nearline.schema.candidates import F32, I32, Retrieved
 from nearline.schema.kernel import inline
-from nearline.sources.top import head
+from nearline.schema.top import head
 
 ROWS = 10
 """Rows of a thread's scratch, by item: place, item, sum, strongest part (2), keys (2), spare keys (2), scores.

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -15,6 +15,9 @@ import numpy as np
 from nearline.schema.components import Arrays
 from nearline.schema.errors import NearlineError
 from nearline.stores.durable import sync
+
+MAPPED = 64_000_000
+"""Bytes from which an array is read from its file where it is used, not as a whole when a release is loaded."""
 
 
 class Gate(msgspec.Struct, frozen=True):
@@ -121,7 +124,9 @@ class ReleaseStore:
             )
         arrays: dict[str, Arrays] = {}
         for path in sorted((self.folder / version).glob("*/*.npy")):
-            arrays.setdefault(path.parent.name, {})[path.stem] = np.load(path)
+            # Large ones stay in their file's pages, which all processes share; who writes into one has a page of his own.
+            mapped: Literal["c"] | None = "c" if path.stat().st_size >= MAPPED else None
+            arrays.setdefault(path.parent.name, {})[path.stem] = np.load(path, mmap_mode=mapped)
         return Release(manifest, arrays)
 
     @contextmanager

@@ -1,11 +1,11 @@
-"""The port of the index of vectors, asked for the items nearest to a visitor's taste; memory needs none."""
+"""The port of the index of vectors, asked for the items nearest to a visitor's taste."""
 
 from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
 
-from nearline.schema.vectors import Embedding, Keys, VectorIndex, Vectors
+from nearline.schema.vectors import Embedding, HeldIndex, Keys, Packed, VectorIndex, Vectors
 from nearline.stores import vectors as adapters
 from nearline.stores.adapters import adapter
 
@@ -18,7 +18,7 @@ class VectorPlace:
     """Where vectors are.
 
     Attributes:
-        url: such as "milvus://127.0.0.1:19530".
+        url: such as "memory:" or "milvus://127.0.0.1:19530".
         tenant: in the names of collections.
         timeout: seconds that one search may take.
     """
@@ -28,28 +28,38 @@ class VectorPlace:
     timeout: float
 
 
+SCANNING = VectorPlace("memory:?index=scan", "", 3600.0)
+"""Where nothing is built for: all vectors are scanned."""
+KEPT = 2
+"""Embeddings of a name that are open: what serves, and what is about to."""
+
+
 def open_vector_index(place: VectorPlace, embedding: Embedding) -> VectorIndex:
     """Open an index; it connects when it is first asked.
 
     Raises:
         NearlineError: no such adapter, its client is not installed, or the URL says too little.
     """
-    opened: VectorIndex = adapter(adapters, "storage.vectors", place.url, "memory:").open_index(place, embedding)
+    opened: VectorIndex = adapter(adapters, "storage.vectors", place.url).open_index(place, embedding)
     return opened
 
 
-def fill(index: VectorIndex, keys: Keys, vectors: Vectors) -> bool:
+def fill(index: VectorIndex, keys: Keys, vectors: Vectors, packed: Packed | None = None) -> bool:
     """Put an embedding in where it is not there whole; return whether it was put. Who is interrupted begins again.
 
     Args:
         keys: of items, `[n] uint64`.
         vectors: theirs, `[n, d] float32`.
+        packed: the index that a release brought, `[m] uint8`.
 
     Raises:
         StoreUnavailableError: it does not answer.
     """
     if index.whole():
         return False
+    if isinstance(index, HeldIndex):
+        index.hold(keys, vectors, packed)
+        return True
     for first in range(0, len(keys), PAGE):
         index.put(keys[first : first + PAGE], vectors[first : first + PAGE])
     index.finish()
@@ -57,7 +67,7 @@ def fill(index: VectorIndex, keys: Keys, vectors: Vectors) -> bool:
 
 
 class Indexes:
-    """The indexes that one world's sources ask, each opened once.
+    """The indexes that one world's sources ask, each opened once; of those with the same name, the last two.
 
     Raises:
         NearlineError: as `open_vector_index`, before anything is learned that could not be put there.
@@ -74,6 +84,8 @@ class Indexes:
         with self._lock:
             if embedding not in self._open:
                 self._open[embedding] = open_vector_index(self._place, embedding)
+                for older in [other for other in self._open if other.name == embedding.name][:-KEPT]:
+                    self._open.pop(older).close()
             return self._open[embedding]
 
     def close(self) -> None:

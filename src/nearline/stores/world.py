@@ -22,7 +22,7 @@ from nearline.stores.catalog import Catalog, replay_catalog
 from nearline.stores.rulebook import Rulebook
 from nearline.stores.showings import MemoryShowings
 from nearline.stores.state import MemoryState
-from nearline.stores.vector_index import Indexes
+from nearline.stores.vector_index import SCANNING, Indexes
 
 
 class OnlineWorld:
@@ -40,9 +40,8 @@ class OnlineWorld:
         self.showings = MemoryShowings(len(state.offsets))
         self.attributes = AttributeIndex(catalog, kinds)
         self.rules = Rulebook(self.declared, self.attributes, catalog, rules)
-
-    indexes: Indexes | None = None
-    """Where vectors are searched; memory where it is none."""
+        self.indexes = Indexes(SCANNING)
+        """Where vectors are searched."""
 
     def apply(self, events: Events) -> None:
         """Fold events and make room for the items they brought; who is erased was shown nothing."""
@@ -133,11 +132,10 @@ class OnlineWorld:
         """Return category, brand and tags of all slots as text, "" where there is none."""
         return self.catalog.labels()
 
-    def index_of(self, embedding: Embedding) -> VectorIndex | None:
-        """Return the index outside that an embedding is in, `None` where memory is searched."""
-        return None if self.indexes is None else self.indexes.of(embedding)
+    def index_of(self, embedding: Embedding) -> VectorIndex:
+        """Return the index that an embedding is in, or is to be put into."""
+        return self.indexes.of(embedding)
 
     def release(self) -> None:
         """Let go of stores."""
-        if self.indexes is not None:
-            self.indexes.close()
+        self.indexes.close()

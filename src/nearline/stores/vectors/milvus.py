@@ -15,7 +15,7 @@ from grpc import RpcError
 from pymilvus import DataType, MilvusClient, MilvusException
 
 from nearline.schema.errors import NearlineError, StoreUnavailableError
-from nearline.schema.vectors import Embedding, Keys, Vectors
+from nearline.schema.vectors import Embedding, Keys, Vectors, Verdict
 from nearline.stores.adapters import shown
 from nearline.stores.vector_index import VectorPlace
 
@@ -28,6 +28,8 @@ MOST = 16_384
 """Items that Milvus returns at most."""
 KEPT = 2
 """Embeddings of a name that are kept: what serves, and what is about to."""
+FLOOR = 0.8
+"""Recall of canary queries from which it is asked."""
 INDEXES = ("FLAT", "AUTOINDEX")
 REMEDY = "write milvus://user:password@host:19530/database or milvus:///folder/file.db, with ?index=AUTOINDEX or ?secure=true"
 # What it logs with a traceback, the errors raised here say in a line.
@@ -83,6 +85,8 @@ class MilvusIndex:
         self._family = f"nearline_{_word(place.tenant)}_{_word(embedding.name)}_"
         self._name = self._family + _word(embedding.version)
         self._client: MilvusClient | None = None
+        self.floor, self.missing = FLOOR, ()
+        self.verdict: Verdict | None = None
         self._lock = threading.Lock()
 
     def _ask(self, ask: Callable[[MilvusClient], T]) -> T:
@@ -155,6 +159,9 @@ class MilvusIndex:
             timeout=timeout,
         )
         return np.array(hits.ids, np.int64).view(np.uint64), np.array(hits.distances, np.float32)
+
+    def renew(self) -> None:
+        """Milvus does it by itself."""
 
     def __len__(self) -> int:
         """Return how many items are in it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nearline.sources.top import best
+from nearline.schema.top import best
 
 
 @pytest.mark.parametrize(("n", "k"), [(1, 1), (10, 3), (100, 200), (3000, 0), (5000, 100), (5000, 4000), (20000, 500)])

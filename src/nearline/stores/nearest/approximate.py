@@ -1,0 +1,133 @@
+"""Segments by FAISS (Douze et al. 2024): inverted files, whole or compressed, and HNSW."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+import faiss
+import numpy as np
+
+from nearline.schema.errors import NearlineError
+from nearline.schema.vectors import Packed, Vectors
+from nearline.stores.nearest.segment import NOTHING_FOUND, Found
+
+logger = logging.getLogger("nearline.vectors")
+PAGE = 100_000
+"""Vectors that are added at once: what is needed beside them stays small."""
+PER_LIST = 48
+"""Vectors that each list's centre is learned from."""
+ROUNDS = 8
+"""Of k-means."""
+LINKS, BUILDING = 16, 80
+"""Of HNSW: links of a vector, and what is kept in sight while it is put in."""
+
+
+class Approximate:
+    """A FAISS index. What is read from a release stays in its file's pages, which all processes share.
+
+    Args:
+        index: FAISS's, filled.
+        nprobe: what a search looks into; 0 for what suits the kind.
+        owner: of the memory that the index only looks at.
+    """
+
+    def __init__(self, index: Any, nprobe: int, owner: Packed | None = None) -> None:
+        self._index, self._nprobe, self._owner = index, nprobe, owner
+        if isinstance(index, faiss.IndexIVF):
+            index.nprobe = min(nprobe or probes(index.nlist), index.nlist)
+        elif isinstance(index, faiss.IndexHNSW):
+            index.hnsw.efSearch = nprobe or 256
+
+    @staticmethod
+    def of(kind: str, vectors: Vectors, nprobe: int = 0, seed: int = 7) -> Approximate:
+        """Build one of vectors, `[n, d] float32`; on as many threads as FAISS may use where it is called.
+
+        Raises:
+            NearlineError: there are too few for this kind.
+        """
+        began = time.monotonic()
+        index = _empty(kind, *vectors.shape)
+        if not index.is_trained:
+            random = np.random.default_rng(seed)
+            most = PER_LIST * max(index.nlist if isinstance(index, faiss.IndexIVF) else 0, 1_000)
+            chosen = random.choice(len(vectors), min(most, len(vectors)), replace=False, shuffle=False)
+            index.train(np.ascontiguousarray(vectors[np.sort(chosen)]))
+        _add(index, vectors)
+        seconds = round(time.monotonic() - began, 1)
+        logger.info("index of vectors built", extra={"index": kind, "vectors": len(vectors), "seconds": seconds})
+        return Approximate(index, nprobe)
+
+    @staticmethod
+    def read(body: Packed, nprobe: int = 0) -> Approximate:
+        """Return what `packed` returned; it looks at those bytes, and holds on to them."""
+        index = faiss.read_index(faiss.ZeroCopyIOReader(faiss.swig_ptr(body), len(body)))
+        return Approximate(index, nprobe, body)
+
+    def packed(self) -> Packed:
+        """Return it as bytes."""
+        found: Packed = faiss.serialize_index(self._index)
+        return found
+
+    def grown(self, vectors: Vectors) -> Approximate:
+        """Return a copy with vectors behind those of this one, built on this thread alone: others are searching."""
+        faiss.omp_set_num_threads(1)
+        # FAISS ends the process where memory that it only looks at is to grow.
+        looking = self._owner is not None
+        copy = faiss.deserialize_index(self.packed()) if looking else faiss.clone_index(self._index)
+        _add(copy, vectors)
+        return Approximate(copy, self._nprobe)
+
+    def search(self, query: Vectors, limit: int) -> Found:
+        """Return the rows nearest to a query (`[d] float32`), best first."""
+        limit = min(limit, self._index.ntotal)
+        if limit < 1:
+            return NOTHING_FOUND
+        (scores,), (rows,) = self._index.search(query.reshape(1, -1), limit)
+        if rows[-1] < 0:  # the lists looked into hold fewer
+            there = int((rows >= 0).sum())
+            rows, scores = rows[:there], scores[:there]
+        return rows, scores
+
+    def __len__(self) -> int:
+        """Return how many vectors are in it."""
+        return int(self._index.ntotal)
+
+
+def lists(n: int) -> int:
+    """Return how many lists n vectors are divided into: a power of two near 4 √n."""
+    return int(2 ** np.clip(np.round(np.log2(4 * np.sqrt(max(n, 1)))), 2, 16))
+
+
+def probes(n_lists: int) -> int:
+    """Return how many lists a search looks into where nobody says."""
+    return int(np.clip(n_lists // 64, 16, 128))
+
+
+def _empty(kind: str, n: int, dimensions: int) -> Any:
+    metric = faiss.METRIC_INNER_PRODUCT
+    if kind == "flat":
+        return faiss.IndexFlatIP(dimensions)
+    if kind == "hnsw":
+        index = faiss.IndexHNSWSQ(dimensions, faiss.ScalarQuantizer.QT_8bit, LINKS, metric)
+        index.hnsw.efConstruction = BUILDING
+        return index
+    n_lists = lists(n)
+    if n < 2 * n_lists or (kind == "ivf_pq" and n < 1_000):
+        raise NearlineError("storage.vectors", kind, f"{n:,} vectors are too few for it; leave the kind of index out")
+    centres = faiss.IndexFlatIP(dimensions)
+    if kind == "ivf_sq8":
+        index = faiss.IndexIVFScalarQuantizer(centres, dimensions, n_lists, faiss.ScalarQuantizer.QT_8bit, metric, False)
+    else:
+        parts = next(m for m in range(max(1, dimensions // 4), 0, -1) if dimensions % m == 0)
+        index = faiss.IndexIVFPQ(centres, dimensions, n_lists, parts, 8, metric)
+    index.cp.niter = ROUNDS
+    index.cp.max_points_per_centroid = PER_LIST
+    index.cp.min_points_per_centroid = 1
+    return index
+
+
+def _add(index: Any, vectors: Vectors) -> None:
+    for first in range(0, len(vectors), PAGE):
+        index.add(np.ascontiguousarray(vectors[first : first + PAGE]))

@@ -1,0 +1,281 @@
+"""A live index: what a release brought, and what came and went since, for the very next query.
+
+The release's vectors are one segment. What is put goes to a flat tail, what is dropped or put anew leaves a tombstone.
+`renew` scans the tail's vectors into a second segment, and that one into a copy of the first once it is large. Segments
+never change: a search takes the ones that there are in one read, and waits for nobody.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nearline.schema.errors import NearlineError, StoreUnavailableError
+from nearline.schema.vectors import Embedding, Keys, Packed, Vectors, Verdict
+from nearline.stores.key_index import KeyIndex
+from nearline.stores.nearest.packing import Header, pack, unpack
+from nearline.stores.nearest.scan import Scan
+from nearline.stores.nearest.segment import Found, Rows, Segment
+from nearline.stores.nearest.wanted import Wanted, choice
+
+logger = logging.getLogger("nearline.vectors")
+TAIL = 256
+"""Vectors in the tail from which `renew` scans them in."""
+LONG = 4_096
+"""Vectors in the tail from which who puts more does."""
+SIDE = 32_768
+"""Vectors in the second segment from which they are put into a copy of the first."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What a search looks at.
+
+    Attributes:
+        main: rows from 0.
+        side: rows from where `main` ends.
+        keys: of all rows, with room behind.
+        dead: whether a row is a tombstone; changed where it lies.
+        late: vectors of the rows behind `main`, with room behind.
+        n: rows in all; those behind `side` are the tail.
+    """
+
+    main: Segment
+    side: Scan
+    keys: Keys
+    dead: NDArray[np.bool_]
+    late: Vectors
+    n: int
+
+    @property
+    def tail(self) -> int:
+        """The tail's first row."""
+        return len(self.main) + len(self.side)
+
+
+class LiveIndex:
+    """The port in this process.
+
+    Args:
+        embedding: what it holds.
+        asked: the parameters of its URL.
+    """
+
+    def __init__(self, embedding: Embedding, asked: Wanted) -> None:
+        self._embedding, self._asked = embedding, asked
+        self._seen: _Seen | None = None
+        # What was put before it is whole, and what was dropped.
+        self._early: dict[int, Vectors | None] = {}
+        self._lock = threading.RLock()
+        self._growing = threading.Lock()
+        # Where keys are, from the first time that something is put or dropped: places in the order of coming, and their rows.
+        self._places: KeyIndex | None = None
+        self._rows: Rows = np.empty(0, np.int64)
+        self._gone = 0
+        self.floor, self.why, self.kind = 0.0, "", ""
+        self.missing: tuple[str, ...] = ()
+        self.verdict: Verdict | None = None
+
+    def whole(self) -> bool:
+        """Return whether it has been filled."""
+        return self._seen is not None
+
+    def hold(self, keys: Keys, vectors: Vectors, packed: Packed | None = None) -> None:
+        """Take all vectors, with the index of them that a release brought; it is built where there is none that fits.
+
+        Raises:
+            NearlineError: the kind of index that the setting names does not suit them.
+        """
+        chosen = choice(self._asked, len(keys))
+        main = None if packed is None or chosen.index == "scan" else self._read(packed, len(keys), chosen.index)
+        if main is None:
+            main = self._built(chosen.index, vectors)
+        self.kind, self.why = chosen.index, chosen.why
+        self.floor = 0.0 if chosen.index in ("scan", "flat") else self._asked.floor
+        logger.info("index of vectors: %s, since %s", chosen.index, chosen.why, extra={"embedding": self._embedding.name})
+        late = np.empty((0, vectors.shape[1]), np.float32)
+        with self._lock:
+            self._places, self._gone = None, 0
+            dropped = [key for key, vector in self._early.items() if vector is None]
+            new = self._taken()
+            self._early = {}
+            self._seen = _Seen(main, Scan.blank(vectors.shape[1]), keys, np.zeros(len(keys), np.bool_), late, len(keys))
+            self.put(*new)
+            self.drop(np.array(dropped, np.uint64))
+
+    def _taken(self) -> tuple[Keys, Vectors]:
+        """Return what was put before it is whole."""
+        own = {key: vector for key, vector in self._early.items() if vector is not None}
+        vectors = np.array(list(own.values()), np.float32).reshape(len(own), self._embedding.dimensions)
+        return np.array(list(own), np.uint64), vectors
+
+    def instant(self, n: int, packed: Packed | None) -> bool:
+        """Return whether n vectors are held within a second or so."""
+        return packed is not None or choice(self._asked, n).index == "scan"
+
+    def _read(self, packed: Packed, n: int, kind: str) -> Segment | None:
+        from nearline.stores.nearest.approximate import Approximate
+
+        try:
+            header, body = unpack(packed, self._embedding, n)
+        except NearlineError as error:
+            logger.error("the index that came with the release is not used", extra={"error": str(error)})
+            return None
+        if header.index != kind:
+            logger.warning("the release brought an index of another kind; it is built anew", extra={"wanted": kind})
+            return None
+        return Approximate.read(body, self._asked.nprobe)
+
+    def _built(self, kind: str, vectors: Vectors) -> Segment:
+        if kind == "scan":
+            return Scan.of(vectors)
+        from nearline.stores.nearest.approximate import Approximate
+
+        return Approximate.of(kind, vectors, self._asked.nprobe)
+
+    def packed(self) -> Packed | None:
+        """Return it as bytes that travel with its release; `None` where building it takes no longer than reading."""
+        from_main = getattr(self._seen.main, "packed", None) if self._seen is not None else None
+        if from_main is None or self._seen is None:
+            return None
+        e = self._embedding
+        return pack(Header(e.name, e.version, e.dimensions, self.kind, len(self._seen.main)), from_main())
+
+    def put(self, keys: Keys, vectors: Vectors) -> None:
+        """Put vectors in, or in the place of those that items had."""
+        with self._lock:
+            if self._seen is None:
+                self._early.update(zip(keys.tolist(), np.array(vectors, np.float32), strict=True))
+                return
+            if len(keys) > 1:  # the last one of a key counts
+                _, last = np.unique(keys[::-1], return_index=True)
+                kept = np.sort(len(keys) - 1 - last)
+                keys, vectors = keys[kept], vectors[kept]
+            self._bury(self._seen, keys)
+            self._append(self._seen, keys, vectors)
+            if self._seen.n - self._seen.tail >= LONG:
+                self._scan_in(self._seen)
+
+    def drop(self, keys: Keys) -> None:
+        """Take items out."""
+        with self._lock:
+            if self._seen is None:
+                self._early.update(dict.fromkeys(keys.tolist()))
+            else:
+                self._bury(self._seen, keys)
+
+    def finish(self) -> None:
+        """Build the index of what was put."""
+        with self._lock:
+            if self._seen is None:
+                keys, vectors = self._taken()
+                self._early = {}
+                self.hold(keys, vectors)
+
+    def nearest(self, query: Vectors, limit: int) -> tuple[Keys, Vectors]:
+        """Return the items nearest to a query; tombstones are passed over."""
+        seen = self._seen
+        if seen is None:
+            raise StoreUnavailableError(f"the index of {self._embedding.name} is not whole yet")
+        gone = self._gone
+        asked = limit + min(gone, limit // 8)
+        while True:
+            rows, scores = _search(seen, query, asked)
+            everything = len(rows) < asked or asked >= seen.n
+            if gone:
+                alive = ~seen.dead[rows]
+                rows, scores = rows[alive], scores[alive]
+            if everything or len(rows) >= limit:
+                return seen.keys[rows[:limit]], scores[:limit]
+            asked = min(2 * asked, seen.n)
+
+    def __len__(self) -> int:
+        """Return how many items are in it."""
+        seen = self._seen
+        return len(self._taken()[0]) if seen is None else seen.n - self._gone
+
+    def close(self) -> None:
+        """Nothing is held that others need."""
+
+    def renew(self) -> None:
+        """Merge what came into segments, beside the searches; the large ones on a thread of its own."""
+        with self._lock:
+            seen = self._seen
+            if seen is None or seen.n - seen.tail < TAIL:
+                return
+            self._scan_in(seen)
+            due = len(seen.side) >= SIDE
+        if due and not self._growing.locked():
+            threading.Thread(target=self.merge, name="nearline-merging", daemon=True).start()
+
+    def merge(self) -> None:
+        """Put the second segment into a copy of the first, which takes the first one's place."""
+        with self._growing:
+            seen = self._seen
+            if seen is None or not len(seen.side):
+                return
+            moved = len(seen.side)
+            main = seen.main.grown(seen.late[:moved])
+            with self._lock:
+                now = self._seen
+                assert now is not None
+                # Others put more meanwhile: what is behind the moved rows stays behind them.
+                late = now.late[moved : now.n - len(now.main)].copy()
+                side = Scan.blank(late.shape[1]).grown(late[: len(now.side) - moved])
+                self._seen = replace(now, main=main, side=side, late=late)
+
+    def _scan_in(self, seen: _Seen) -> None:
+        base = len(seen.main)
+        self._seen = replace(seen, side=seen.side.grown(seen.late[seen.tail - base : seen.n - base]))
+
+    def _append(self, seen: _Seen, keys: Keys, vectors: Vectors) -> None:
+        first, n, end = seen.n - len(seen.main), seen.n + len(keys), seen.n - len(seen.main) + len(keys)
+        held, dead, late = seen.keys, seen.dead, seen.late
+        if n > min(len(held), len(dead)):
+            more = len(keys) + seen.n // 8 + 1_024
+            held = np.concatenate((held[: seen.n], np.zeros(more, np.uint64)))
+            dead = np.concatenate((dead[: seen.n], np.zeros(more, np.bool_)))
+        if end > len(late):
+            late = np.concatenate((late[:first], np.empty((len(keys) + first // 2 + 1_024, late.shape[1]), np.float32)))
+        # Behind what a search under way looks at.
+        held[seen.n : n], late[first:end] = keys, vectors
+        self._place(keys, np.arange(seen.n, n))
+        self._seen = replace(seen, keys=held, dead=dead, late=late, n=n)
+
+    def _place(self, keys: Keys, rows: Rows) -> None:
+        """Note in which rows keys are now."""
+        assert self._places is not None
+        places = self._places.intern(keys)
+        if len(self._places) > len(self._rows):
+            self._rows = np.concatenate((self._rows, np.full(len(self._places) + 1_024, -1, np.int64)))
+        self._rows[places] = rows
+
+    def _bury(self, seen: _Seen, keys: Keys) -> None:
+        """Leave tombstones where items are."""
+        if self._places is None:
+            self._places, self._rows = KeyIndex(), np.empty(0, np.int64)
+            self._place(seen.keys[: seen.n], np.arange(seen.n))
+        places = self._places.find(keys)
+        rows = self._rows[places[places >= 0]]
+        rows = rows[rows >= 0]
+        if len(rows):
+            seen.dead[rows] = True
+            self._gone += len(rows)
+            self._rows[places[places >= 0]] = -1
+
+
+def _search(seen: _Seen, query: Vectors, limit: int) -> Found:
+    """Return the nearest of all segments, tombstones among them."""
+    rows, scores = seen.main.search(query, limit)
+    base, tail = len(seen.main), seen.tail
+    if seen.n == base:
+        return rows, scores
+    own, products = seen.side.search(query, limit)
+    late = seen.late[tail - base : seen.n - base] @ query
+    rows, scores = np.concatenate((rows, own + base, np.arange(tail, seen.n))), np.concatenate((scores, products, late))
+    best = np.argsort(-scores, kind="stable")[:limit]
+    return rows[best], scores[best]
