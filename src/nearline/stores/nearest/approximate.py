@@ -9,7 +9,6 @@ from typing import Any
 import faiss
 import numpy as np
 
-from nearline.schema.errors import NearlineError
 from nearline.schema.vectors import Packed, Vectors
 from nearline.stores.nearest.segment import NOTHING_FOUND, Found
 
@@ -30,11 +29,12 @@ class Approximate:
     Args:
         index: FAISS's, filled.
         nprobe: what a search looks into; 0 for what suits the kind.
+        bound: greatest squared length of a vector, where the index knows distances only; 0 where it knows products.
         owner: of the memory that the index only looks at.
     """
 
-    def __init__(self, index: Any, nprobe: int, owner: Packed | None = None) -> None:
-        self._index, self._nprobe, self._owner = index, nprobe, owner
+    def __init__(self, index: Any, nprobe: int, bound: float = 0.0, owner: Packed | None = None) -> None:
+        self._index, self._nprobe, self._bound, self._owner = index, nprobe, bound, owner
         if isinstance(index, faiss.IndexIVF):
             index.nprobe = min(nprobe or probes(index.nlist), index.nlist)
         elif isinstance(index, faiss.IndexHNSW):
@@ -42,33 +42,29 @@ class Approximate:
 
     @staticmethod
     def of(kind: str, vectors: Vectors, nprobe: int = 0, seed: int = 7) -> Approximate:
-        """Build one of vectors, `[n, d] float32`; on as many threads as FAISS may use where it is called.
-
-        Raises:
-            NearlineError: there are too few for this kind.
-        """
+        """Build one of vectors, `[n, d] float32`; on as many threads as FAISS may use where it is called."""
         began = time.monotonic()
+        bound = float((vectors**2).sum(axis=1).max()) if kind == "hnsw" else 0.0
         index = _empty(kind, *vectors.shape)
         if not index.is_trained:
             random = np.random.default_rng(seed)
             most = PER_LIST * max(index.nlist if isinstance(index, faiss.IndexIVF) else 0, 1_000)
             chosen = random.choice(len(vectors), min(most, len(vectors)), replace=False, shuffle=False)
-            index.train(np.ascontiguousarray(vectors[np.sort(chosen)]))
-        _add(index, vectors)
+            index.train(_lifted(vectors[np.sort(chosen)], bound))
+        _add(index, vectors, bound)
         seconds = round(time.monotonic() - began, 1)
         logger.info("index of vectors built", extra={"index": kind, "vectors": len(vectors), "seconds": seconds})
-        return Approximate(index, nprobe)
+        return Approximate(index, nprobe, bound)
 
     @staticmethod
     def read(body: Packed, nprobe: int = 0) -> Approximate:
         """Return what `packed` returned; it looks at those bytes, and holds on to them."""
         index = faiss.read_index(faiss.ZeroCopyIOReader(faiss.swig_ptr(body), len(body)))
-        return Approximate(index, nprobe, body)
+        return Approximate(index, nprobe, float(body[-8:].view(np.float64)[0]), body)
 
     def packed(self) -> Packed:
         """Return it as bytes."""
-        found: Packed = faiss.serialize_index(self._index)
-        return found
+        return np.concatenate((faiss.serialize_index(self._index), np.array([self._bound]).view(np.uint8)))
 
     def grown(self, vectors: Vectors) -> Approximate:
         """Return a copy with vectors behind those of this one, built on this thread alone: others are searching."""
@@ -76,15 +72,18 @@ class Approximate:
         # FAISS ends the process where memory that it only looks at is to grow.
         looking = self._owner is not None
         copy = faiss.deserialize_index(self.packed()) if looking else faiss.clone_index(self._index)
-        _add(copy, vectors)
-        return Approximate(copy, self._nprobe)
+        _add(copy, vectors, self._bound)
+        return Approximate(copy, self._nprobe, self._bound)
 
     def search(self, query: Vectors, limit: int) -> Found:
         """Return the rows nearest to a query (`[d] float32`), best first."""
         limit = min(limit, self._index.ntotal)
         if limit < 1:
             return NOTHING_FOUND
-        (scores,), (rows,) = self._index.search(query.reshape(1, -1), limit)
+        asked = np.append(query, np.float32(0)) if self._bound else query
+        (scores,), (rows,) = self._index.search(asked.reshape(1, -1), limit)
+        if self._bound:
+            scores = (np.float32(query @ query + self._bound) - scores) / 2
         if rows[-1] < 0:  # the lists looked into hold fewer
             there = int((rows >= 0).sum())
             rows, scores = rows[:there], scores[:there]
@@ -110,12 +109,10 @@ def _empty(kind: str, n: int, dimensions: int) -> Any:
     if kind == "flat":
         return faiss.IndexFlatIP(dimensions)
     if kind == "hnsw":
-        index = faiss.IndexHNSWSQ(dimensions, faiss.ScalarQuantizer.QT_8bit, LINKS, metric)
+        index = faiss.IndexHNSWSQ(dimensions + 1, faiss.ScalarQuantizer.QT_8bit, LINKS, faiss.METRIC_L2)
         index.hnsw.efConstruction = BUILDING
         return index
     n_lists = lists(n)
-    if n < 2 * n_lists or (kind == "ivf_pq" and n < 1_000):
-        raise NearlineError("storage.vectors", kind, f"{n:,} vectors are too few for it; leave the kind of index out")
     centres = faiss.IndexFlatIP(dimensions)
     if kind == "ivf_sq8":
         index = faiss.IndexIVFScalarQuantizer(centres, dimensions, n_lists, faiss.ScalarQuantizer.QT_8bit, metric, False)
@@ -128,6 +125,17 @@ def _empty(kind: str, n: int, dimensions: int) -> Any:
     return index
 
 
-def _add(index: Any, vectors: Vectors) -> None:
+def _add(index: Any, vectors: Vectors, bound: float) -> None:
     for first in range(0, len(vectors), PAGE):
-        index.add(np.ascontiguousarray(vectors[first : first + PAGE]))
+        index.add(_lifted(vectors[first : first + PAGE], bound))
+
+
+def _lifted(vectors: Vectors, bound: float) -> Vectors:
+    """Return vectors as they are, or with one more dimension, in which the nearest have the greatest products.
+
+    A graph of products alone leads to few long vectors (Bachrach et al. 2014 on the reduction to distances).
+    """
+    if not bound:
+        return np.ascontiguousarray(vectors)
+    rest = np.sqrt((bound - (vectors**2).sum(axis=1)).clip(min=0))
+    return np.column_stack((vectors, rest)).astype(np.float32)

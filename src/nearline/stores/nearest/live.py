@@ -85,11 +85,7 @@ class LiveIndex:
         return self._seen is not None
 
     def hold(self, keys: Keys, vectors: Vectors, packed: Packed | None = None) -> None:
-        """Take all vectors, with the index of them that a release brought; it is built where there is none that fits.
-
-        Raises:
-            NearlineError: the kind of index that the setting names does not suit them.
-        """
+        """Take all vectors, with the index of them that a release brought; it is built where there is none that fits."""
         chosen = choice(self._asked, len(keys))
         main = None if packed is None or chosen.index == "scan" else self._read(packed, len(keys), chosen.index)
         if main is None:
@@ -261,7 +257,7 @@ class LiveIndex:
             self._place(seen.keys[: seen.n], np.arange(seen.n))
         places = self._places.find(keys)
         rows = self._rows[places[places >= 0]]
-        rows = rows[rows >= 0]
+        rows = np.unique(rows[rows >= 0])
         if len(rows):
             seen.dead[rows] = True
             self._gone += len(rows)

@@ -11,6 +11,8 @@ from nearline.stores.adapters import shown
 
 SCANNED = 200_000
 """Vectors up to which all are scanned."""
+LEAST = 1_000
+"""Vectors below which nothing is learned about how they lie."""
 FULL = 30_000_000
 """Vectors up to which each is kept at a byte a dimension; more are compressed to a fourth of that."""
 KINDS = ("scan", "flat", "ivf_sq8", "ivf_pq", "hnsw")
@@ -68,6 +70,8 @@ def wanted(url: str) -> Wanted:
 
 def choice(asked: Wanted, n: int) -> Choice:
     """Return the kind of index for n vectors."""
+    if asked.index not in ("", "scan", "flat") and n < LEAST:
+        return Choice("scan", f"{n:,} vectors are few for {asked.index} (below {LEAST:,})")
     if asked.index:
         return Choice(asked.index, "the setting storage.vectors says so")
     if n <= SCANNED:
