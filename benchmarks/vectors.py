@@ -1,6 +1,6 @@
-"""A search of `als` by the scan in memory and by each index outside, whose small server is on this machine, by number of items.
+"""A search of `als` through each adapter of the port, whose small server is on this machine, by number of items.
 
-The whole turn of the source is timed: folding in, searching, finding the items.
+What searching alone takes, with many more vectors, is `benchmarks.retrieval`'s. The whole turn of the source is timed: folding in, searching, finding the items.
 """
 
 from __future__ import annotations
@@ -72,8 +72,6 @@ def main() -> None:
         given: Arrays = {"keys": keys(names), "vectors": own, "solve": np.linalg.inv(own.T @ own).astype(np.float32)}
         source = AlsSource()
         world = a_world(source, names)
-        source.bind(world, given)
-        table += measured(f"memory, {n:,} × {DIMENSIONS}", source, world, o.repeats)
         for name in serving(vectors):
             if missing := SERVERS[name].missing():
                 say(f"{name} {missing}")

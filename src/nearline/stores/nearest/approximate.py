@@ -101,7 +101,7 @@ def lists(n: int) -> int:
 
 def probes(n_lists: int) -> int:
     """Return how many lists a search looks into where nobody says."""
-    return int(np.clip(n_lists // 64, 16, 128))
+    return int(np.clip(n_lists // 26, 32, 256))
 
 
 def _empty(kind: str, n: int, dimensions: int) -> Any:

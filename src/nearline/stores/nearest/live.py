@@ -72,9 +72,10 @@ class LiveIndex:
         self._early: dict[int, Vectors | None] = {}
         self._lock = threading.RLock()
         self._growing = threading.Lock()
-        # Where keys are, from the first time that something is put or dropped: places in the order of coming, and their rows.
-        self._places: KeyIndex | None = None
-        self._rows: Rows = np.empty(0, np.int64)
+        # Where keys are: those of the release in order, and in which row what came later was put last.
+        self._sorted: Keys = np.empty(0, np.uint64)
+        self._order: Rows = np.empty(0, np.int64)
+        self._places, self._rows = KeyIndex(), np.empty(0, np.int64)
         self._gone = 0
         self.floor, self.why, self.kind = 0.0, "", ""
         self.missing: tuple[str, ...] = ()
@@ -95,13 +96,17 @@ class LiveIndex:
         logger.info("index of vectors: %s, since %s", chosen.index, chosen.why, extra={"embedding": self._embedding.name})
         late = np.empty((0, vectors.shape[1]), np.float32)
         with self._lock:
-            self._places, self._gone = None, 0
+            self._order = np.argsort(keys)
+            self._sorted = keys[self._order]
+            self._places, self._rows, self._gone = KeyIndex(), np.empty(0, np.int64), 0
             dropped = [key for key, vector in self._early.items() if vector is None]
             new = self._taken()
             self._early = {}
             self._seen = _Seen(main, Scan.blank(vectors.shape[1]), keys, np.zeros(len(keys), np.bool_), late, len(keys))
-            self.put(*new)
-            self.drop(np.array(dropped, np.uint64))
+            if len(new[0]):
+                self.put(*new)
+            if dropped:
+                self.drop(np.array(dropped, np.uint64))
 
     def _taken(self) -> tuple[Keys, Vectors]:
         """Return what was put before it is whole."""
@@ -239,29 +244,21 @@ class LiveIndex:
             late = np.concatenate((late[:first], np.empty((len(keys) + first // 2 + 1_024, late.shape[1]), np.float32)))
         # Behind what a search under way looks at.
         held[seen.n : n], late[first:end] = keys, vectors
-        self._place(keys, np.arange(seen.n, n))
-        self._seen = replace(seen, keys=held, dead=dead, late=late, n=n)
-
-    def _place(self, keys: Keys, rows: Rows) -> None:
-        """Note in which rows keys are now."""
-        assert self._places is not None
         places = self._places.intern(keys)
         if len(self._places) > len(self._rows):
-            self._rows = np.concatenate((self._rows, np.full(len(self._places) + 1_024, -1, np.int64)))
-        self._rows[places] = rows
+            self._rows = np.concatenate((self._rows, np.zeros(len(self._places) + 1_024, np.int64)))
+        self._rows[places] = np.arange(seen.n, n)
+        self._seen = replace(seen, keys=held, dead=dead, late=late, n=n)
 
     def _bury(self, seen: _Seen, keys: Keys) -> None:
         """Leave tombstones where items are."""
-        if self._places is None:
-            self._places, self._rows = KeyIndex(), np.empty(0, np.int64)
-            self._place(seen.keys[: seen.n], np.arange(seen.n))
+        at = np.searchsorted(self._sorted, keys).clip(max=len(self._sorted) - 1) if len(self._sorted) else np.empty(0, np.int64)
+        first = self._order[at[self._sorted[at] == keys]] if len(at) else at
         places = self._places.find(keys)
-        rows = self._rows[places[places >= 0]]
-        rows = np.unique(rows[rows >= 0])
-        if len(rows):
-            seen.dead[rows] = True
-            self._gone += len(rows)
-            self._rows[places[places >= 0]] = -1
+        rows = np.unique(np.concatenate((first, self._rows[places[places >= 0]])))
+        rows = rows[~seen.dead[rows]]
+        seen.dead[rows] = True
+        self._gone += len(rows)
 
 
 def _search(seen: _Seen, query: Vectors, limit: int) -> Found:
