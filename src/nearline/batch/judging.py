@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nearline.batch.metrics import coverage, gini
+from nearline.batch.reliability import Reliability, reliability
 from nearline.batch.replaying import replay
 from nearline.batch.teaching import Lesson, lessons_in_order
 from nearline.pipeline.pipeline import Pipeline
@@ -22,13 +23,20 @@ K = 10
 
 @dataclass(slots=True)
 class Verdict:
-    """What one pipeline did on the cases: NDCG and hit by case, and what it showed."""
+    """What one pipeline did on the cases: NDCG and hit by case, what it showed, and with which probabilities.
+
+    Attributes:
+        predicted, happened: of every candidate of the lists that held the target, by outcome, each `[n_outcomes, n] float32`;
+            none where no ranker spoke.
+    """
 
     ndcg: list[float] = field(default_factory=list)
     hits: list[float] = field(default_factory=list)
     auc: list[float] = field(default_factory=list)
     lists: list[list[str]] = field(default_factory=list)
     scores: list[NDArray[np.float32]] = field(default_factory=list)
+    predicted: list[NDArray[np.float32]] = field(default_factory=list)
+    happened: list[NDArray[np.float32]] = field(default_factory=list)
 
     def metrics(self, n_items: int) -> dict[str, float]:
         """Return the means by name."""
@@ -44,6 +52,13 @@ class Verdict:
             "gini": gini(list(shown.values()), max(1, n_items)),
             "cases": float(len(self.ndcg)),
         }
+
+    def calibration(self, outcomes: Sequence[str]) -> dict[str, Reliability]:
+        """Return how predictions compare with what happened, by those of the outcomes that happened at all."""
+        if not self.predicted:
+            return {}
+        predicted, happened = np.concatenate(self.predicted, 1), np.concatenate(self.happened, 1)
+        return {name: reliability(p, y) for name, p, y in zip(outcomes, predicted, happened, strict=True) if y.any()}
 
 
 def judge(
@@ -63,6 +78,7 @@ def judge(
             run = Run(lesson.moment.query, len(pipeline.sources))
             pipeline.advance(run)
             _enter(verdicts[name], run, target, world)
+            _predict(verdicts[name], run, target, lesson.outcomes[0])
     return verdicts
 
 
@@ -79,3 +95,13 @@ def _enter(verdict: Verdict, run: Run, target: int, world: OnlineWorld) -> None:
     if rank and len(items) > 1:
         verdict.auc.append(1.0 - (rank - 1) / (len(items) - 1))
     verdict.lists.append([world.catalog.ids[slot] for slot in items[:K].tolist()])
+
+
+def _predict(verdict: Verdict, run: Run, target: int, outcomes: NDArray[np.float32]) -> None:
+    """Note what was said of each candidate; like a lesson, a list without its target says nothing."""
+    if run.scored is None or run.candidates is None or len(run.scored.outcomes) != len(outcomes):
+        return
+    found = run.candidates.items == target
+    if found.any():
+        verdict.predicted.append(run.scored.outcomes)
+        verdict.happened.append(np.outer(outcomes, found).astype(np.float32))

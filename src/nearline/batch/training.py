@@ -114,6 +114,9 @@ def _train(
     for name, values in metrics.items():
         shown = "  ".join(f"{metric} {values[metric]:.4f}" for metric in ("ndcg@10", "recall@10", "coverage"))
         say(f"  {name:<12} {shown}")
+    for name, found in ours.calibration(tenant.app.outcomes).items():
+        say(f"  P({name}): said {found.predicted:.5f}, happened {found.happened:.5f}, calibration error {found.error:.5f}")
+        metrics["release"] |= {f"ece.{name}": found.error, f"ece_relative.{name}": found.relative}
     gates.append(finite_gate(np.concatenate(ours.scores) if ours.scores else np.empty(0, np.float32)))
     gates.append(_against("popularity", ours, popularity))
     compared = verdicts.get("in service")
