@@ -109,7 +109,7 @@ class LogisticModel:
         """
         if columns.ndim != 2 or len(columns) != len(self.weights):
             raise NearlineError("columns", columns.shape, f"give [{len(self.weights)}, n_candidates]")
-        margins = self.weights @ _standardise(columns, self.tail, self.mean, self.deviation)
+        margins = self.weights @ standardise(columns, self.tail, self.mean, self.deviation)
         margins += np.float32(self.bias)
         return np.asarray(expit(margins, out=out))
 
@@ -149,8 +149,8 @@ def fit_logistic(rows: TrainingRows, l2: float = 1.0) -> LogisticModel:
     n_features = len(columns)
     mean, deviation, tail = (np.empty(n_features, np.float32) for _ in range(3))
     for i, column in enumerate(columns):
-        mean[i], deviation[i], tail[i] = _describe(column)
-    z = _standardise(columns, tail, mean, deviation)
+        mean[i], deviation[i], tail[i] = describe(column)
+    z = standardise(columns, tail, mean, deviation)
     weight = rows.weight / rows.weight.sum(dtype=np.float64)
     ridge = l2 / len(rows.y)
 
@@ -192,7 +192,7 @@ def calibrate(score: Floats, rows: TrainingRows) -> tuple[float, float]:
     return float(a / width), float(b - a * middle / width)
 
 
-def _describe(column: NDArray[np.float32]) -> tuple[float, float, float]:
+def describe(column: NDArray[np.float32]) -> tuple[float, float, float]:
     """Return mean, deviation and tail (0: none) of a feature's finite values."""
     finite = column[np.isfinite(column)].astype(np.float64)
     if not finite.size:
@@ -206,7 +206,7 @@ def _describe(column: NDArray[np.float32]) -> tuple[float, float, float]:
     return float(finite.mean()), deviation if deviation > 1e-6 * (1 + abs(finite.mean())) else 1.0, tail
 
 
-def _standardise(
+def standardise(
     columns: NDArray[np.float32],
     tail: NDArray[np.float32],
     mean: NDArray[np.float32],
