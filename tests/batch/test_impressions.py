@@ -49,3 +49,24 @@ def test_a_list_that_nobody_touched_teaches_nothing() -> None:
 
 def test_an_impression_that_stands_in_the_log_twice_teaches_once() -> None:
     assert lessons(("click", "b"), twice=True) == lessons(("click", "b"))
+
+
+def test_whole_lists_teach_where_each_place_stood_and_untouched_ones_stand_for_all_of_them() -> None:
+    kinds = APP.kinds()
+    shown = [Record("", "impression", "u", "", NOW, NOW, request_id=f"r{n}", context=SHOWN) for n in range(12)]
+    acted = [Record(f"e{n}", "click", "u", "bc"[n % 2], NOW + n, NOW + n, request_id=f"r{n}") for n in range(3)]
+    acted.append(Record("e9", "dislike", "u", "a", NOW + 9, NOW + 9, request_id="r0"))
+    found = impression_lessons(shown, touches(acted, kinds, NOW + 100), kinds, 0, NOW + 100, None, True, 1)
+    assert [len(lesson.items) for lesson in found] == [4] * 6
+    assert [lesson.weight for lesson in found] == [1.0] * 3 + [3.0] * 3
+    places = found[0].places
+    assert places is not None
+    assert places.rank.tolist() == [1, 2, 3, 4]
+    assert places.doubtful.tolist() == [False, True, True, True]  # what was refused was looked at
+    # Where pages report what was seen, only that teaches, and a list without a report nothing.
+    seen = [Record(f"s{n}", "seen", "u", item, NOW, NOW, request_id="r5") for n, item in enumerate("ab")]
+    found = impression_lessons(shown, touches([*acted, *seen], kinds, NOW + 100), kinds, 0, NOW + 100, None, True, 1)
+    assert [len(lesson.items) for lesson in found] == [4, 4, 4, 2]
+    assert found[3].places is not None
+    assert not found[3].places.doubtful.any()
+    assert found[3].weight == 1.0

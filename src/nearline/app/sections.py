@@ -204,6 +204,13 @@ class Train(Struct, frozen=True):
     days: Annotated[int, Meta(description="Days of events to learn from.", ge=1, le=36_500)] = 30
     evaluate_days: Annotated[int, Meta(description="The last of those days, kept apart to evaluate on.", ge=1, le=36_500)] = 7
     examples: Annotated[int, Meta(description="Lists sampled to teach the ranker.", ge=100, le=100_000_000)] = 16_000
+    position_bias: Annotated[
+        Literal["weights", "cut", "ignore"],
+        Meta(
+            description="Of lists whose `seen` events nobody sent: an untouched item counts as far as its place is likely to "
+            'have been looked at, as estimated ("weights"), if it stands above a touched one ("cut"), or always ("ignore").'
+        ),
+    ] = "weights"
     embeddings: Annotated[int, Meta(description="Dimension of user and item vectors.", ge=4, le=2048)] = 128
     seed: Annotated[int, Meta(description="Seed of all randomness.", ge=0, le=2**32 - 1)] = 7
     nice: Annotated[int, Meta(description="Priority of the training process: 0 normal, 19 lowest.", ge=0, le=19)] = 10

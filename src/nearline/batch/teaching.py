@@ -13,7 +13,7 @@ from nearline.pipeline.ordering import fused
 from nearline.pipeline.pipeline import Pipeline
 from nearline.pipeline.run import Run
 from nearline.schema.candidates import F32, I32, Candidates
-from nearline.schema.components import Examples, ReadContext
+from nearline.schema.components import Examples, Places, ReadContext
 from nearline.schema.event import Events
 from nearline.schema.kinds import Kinds
 from nearline.schema.query import Query
@@ -31,12 +31,16 @@ class Lesson:
         items: keys, `[n] uint64`.
         outcomes: `[n, n_outcomes] float32`.
         complete: whether `items` are all that was shown (an impression); else the other candidates are negatives.
+        places: where they stood, of an impression.
+        weight: lists that this one stands for.
     """
 
     moment: Moment
     items: NDArray[np.uint64]
     outcomes: F32
     complete: bool
+    places: Places | None = None
+    weight: float = 1.0
 
 
 def sampled_lessons(events: Events, kinds: Kinds, after: int, until: int, most: int, seed: int) -> list[Lesson]:
@@ -71,6 +75,7 @@ class Teacher:
         self._x: list[F32] = []
         self._y: list[F32] = []
         self._weight: list[F32] = []
+        self._places: list[Places | None] = []
         self.missed = 0
 
     def take(self, lesson: Lesson) -> None:
@@ -82,7 +87,7 @@ class Teacher:
         shown = world.item_slots(lesson.items)
         if lesson.complete:
             candidates, y = _shown(run.candidates, shown), lesson.outcomes
-            weight = np.ones(len(y), np.float32)
+            weight = np.full(len(y), lesson.weight, np.float32)
         else:
             found = _draw(run.candidates, shown, lesson.outcomes, self._random)
             if found is None:
@@ -94,6 +99,7 @@ class Teacher:
         self._x.append(pipeline.features.read(context).T)
         self._y.append(y)
         self._weight.append(weight)
+        self._places.append(lesson.places)
 
     def examples(self) -> Examples:
         """Return everything taken so far."""
@@ -106,7 +112,21 @@ class Teacher:
             group,
             self.pipeline.features.names,
             self.outcomes,
+            joined(self._places, [len(x) for x in self._x]),
         )
+
+
+def joined(places: Sequence[Places | None], rows: Sequence[int]) -> Places | None:
+    """Return the places of all lists' rows, `None` where none has any."""
+    if not any(places):
+        return None
+    each = [own or Places.none(n) for own, n in zip(places, rows, strict=True)]
+    return Places(
+        np.concatenate([own.rank for own in each]),
+        np.concatenate([own.surface for own in each]),
+        np.concatenate([own.propensity for own in each]),
+        np.concatenate([own.doubtful for own in each]),
+    )
 
 
 def gather(pipeline: Pipeline, run: Run) -> None:

@@ -13,6 +13,7 @@ from nearline.app.binding import build_pipeline
 from nearline.app.tenant import Tenant
 from nearline.batch.cleaning import clean, tombstones
 from nearline.batch.embeddings import export_embeddings, fill_index
+from nearline.batch.examination import examined
 from nearline.batch.gates import comparison_gate, coverage_gate, finite_gate, teaching_gate
 from nearline.batch.impressions import impression_lessons, touches
 from nearline.batch.judging import Verdict, judge
@@ -100,6 +101,11 @@ def _train(
     manifest = _manifest(tenant, times, len(cleaned), len(items), taught_by, dropped)
     if not gates[0].passed:
         return _refused(manifest, gates, say)
+    if settings.position_bias == "weights":
+        examples, looked_at = examined(examples)
+        for surface, chance in looked_at.items():
+            curve = ", ".join(f"{rank} {chance[rank - 1]:.2f}" for rank in (1, 2, 3, 5, 10, 20, 50) if rank <= len(chance))
+            say(f"  chance that a place is looked at ({surface or 'other surfaces'}): {curve}")
     ranker, light = copy.copy(tenant.parts.ranker), LogisticRanker()
     arrays[ranker.name] = ranker.fit(examples, settings.seed)
     arrays[light.name] = light.fit(examples, settings.seed)
@@ -187,7 +193,9 @@ def _logged_lessons(tenant: Tenant, log: Log, times: TimeSplit, past: Timeline) 
     users, at, _ = tombstones(past.events)
     erased = dict(zip(users.tolist(), at.tolist(), strict=True))
     touched = touches(acted, kinds, times.taught)
-    lessons = impression_lessons(shown, touched, kinds, times.fitted, times.taught, erased)
+    settings = tenant.settings.train
+    whole = settings.position_bias != "cut"
+    lessons = impression_lessons(shown, touched, kinds, times.fitted, times.taught, erased, whole, settings.seed)
     return [_moved(lesson, past) for lesson in lessons]
 
 

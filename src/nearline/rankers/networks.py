@@ -72,7 +72,8 @@ def fit_network(examples: Examples, shape: Shape, learning: Learning, seed: int)
         NearlineError: no outcome can be learned, or the extra `deep` is not installed.
     """
     positives = (examples.y > 0).sum(0)
-    learned = np.flatnonzero((positives >= min(LEAST, max(1, len(examples.x) // 10))) & (positives < len(examples.x)))
+    enough = positives >= min(LEAST, max(1, len(examples.x) // 10))
+    learned = np.flatnonzero(enough & (examples.y.max(0, initial=0) > examples.y.min(0, initial=1)))
     if not len(learned):
         raise NearlineError("examples", len(examples.x), "none has both outcomes and passed-over items to learn from")
     lists = np.unique(examples.group)

@@ -398,6 +398,28 @@ class Ranker(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Places:
+    """Where rows stood when they were shown.
+
+    Attributes:
+        rank: from 1, 0 for what was in no list, `[n] int32`.
+        surface: its code in `SURFACE_CODES`, 0 for none, `[n] uint8`.
+        propensity: probability with which it was shown there, 1 where nothing was left to chance, `[n] float32`.
+        doubtful: nobody said whether it was looked at, `[n] bool`.
+    """
+
+    rank: I32
+    surface: NDArray[np.uint8]
+    propensity: F32
+    doubtful: NDArray[np.bool_]
+
+    @classmethod
+    def none(cls, n: int) -> Places:
+        """Return those of `n` rows that were in no list."""
+        return cls(np.zeros(n, np.int32), np.zeros(n, np.uint8), np.ones(n, np.float32), np.zeros(n, np.bool_))
+
+
+@dataclass(frozen=True, slots=True)
 class Examples:
     """Training lists for a ranker.
 
@@ -408,6 +430,7 @@ class Examples:
         group: which list, not decreasing, `[n] int32`.
         features: column names.
         outcomes: names of the outcomes.
+        places: where the rows stood; `None` where none of them was in a list.
     """
 
     x: F32
@@ -416,6 +439,7 @@ class Examples:
     group: I32
     features: Sequence[str]
     outcomes: Sequence[str]
+    places: Places | None = None
 
 
 @runtime_checkable
