@@ -62,6 +62,8 @@ from nearline.stores.timeline import timeline
 
 COMMAND = "python -m benchmarks.position_bias"
 PAGE, DAYS, JUDGED = 20, 14, 400
+FITS = (7, 8, 9)
+"""Seeds of the rankers: what a fit owes to chance is about as much as what readings differ by."""
 READINGS = ("ignore", "cut", "weights", "seen")
 RANKERS: Mapping[str, Callable[[], Ranker]] = {"trees": TreesRanker, "cross": CrossRanker}
 
@@ -256,9 +258,12 @@ def one_seed(seed: int, options: Any) -> dict[str, float]:
     out = {"shown": past.shown, "best": best(past.later)} | {f"at {n + 1}": past.curve[n] for n in (0, 1, 2, 4, 9, 19)}
     for name in options.rankers:
         for reading in READINGS:
-            ranker = RANKERS[name]()
-            ranker.load(ranker.fit(past.examples[reading], 7))
-            out[f"{name} {reading}"] = value(ranker, past.later, weights)
+            values = []
+            for fit in FITS:
+                ranker = RANKERS[name]()
+                ranker.load(ranker.fit(past.examples[reading], fit))
+                values.append(value(ranker, past.later, weights))
+            out[f"{name} {reading}"] = float(np.mean(values))
             say(f"seed {seed} {name} {reading}: {out[f'{name} {reading}']:.4f} from {len(past.examples[reading].x):,} rows")
     return out
 

@@ -68,6 +68,7 @@ WRONG: list[tuple[dict[str, Any], str, str, str]] = [
     (event(weight=3e6), f"{CLICK}.weight", "3000000.0", "1,000,000"),
     (event(outcome="yes"), f"{CLICK}.outcome", "'yes'", "True or False"),
     (event(complete_from=80), f"{CLICK}.complete_from", "80", "a share above 0"),
+    (event(full_dwell=0), f"{CLICK}.full_dwell", "0", "seconds above 0"),
     (event(suppresses=Suppression()), f"{CLICK}.suppresses", "Suppression(", "days=30"),
     (event(suppresses=("item",)), SUPPRESSES, "'item'", "give a Suppression"),
     (suppressing("brand", 1), f"{SUPPRESSES}.scope", "'brand'", '"item" or "category"'),

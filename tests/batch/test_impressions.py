@@ -7,7 +7,7 @@ import numpy as np
 
 from nearline.app.definition import App
 from nearline.batch.impressions import impression_lessons, touches
-from nearline.schema.event import Record
+from nearline.schema.event import EventType, Record
 from nearline.schema.ids import keys
 from nearline.schema.served import Impression
 
@@ -70,3 +70,13 @@ def test_whole_lists_teach_where_each_place_stood_and_untouched_ones_stand_for_a
     assert found[3].places is not None
     assert not found[3].places.doubtful.any()
     assert found[3].weight == 1.0
+
+
+def test_where_dwell_counts_an_outcome_is_a_share() -> None:
+    kinds = App(events=[EventType("read", outcome=True, full_dwell=60), "seen"]).kinds()
+    shown = [Record("", "impression", "u", "", NOW, NOW, request_id="r1", context=SHOWN)]
+    times = {"a": 90_000, "b": 15_000, "c": None}
+    acted = [Record(item, "read", "u", item, NOW + 1, NOW + 1, request_id="r1", dwell_ms=ms) for item, ms in times.items()]
+    acted.append(Record("again", "read", "u", "b", NOW + 2, NOW + 2, request_id="r1", dwell_ms=3_000))
+    (lesson,) = impression_lessons(shown, touches(acted, kinds, NOW + 100), kinds, 0, NOW + 100, whole=True)
+    assert lesson.outcomes[:, 0].tolist() == [1.0, 0.25, 1.0, 0.0]

@@ -92,6 +92,21 @@ def test_a_row_without_weight_teaches_nothing(ranker: Ranker) -> None:
     assert p[0].mean() == pytest.approx(later.y[:, 0].mean(), rel=0.25)
 
 
+def test_a_share_is_learned_as_one(ranker: Ranker) -> None:
+    made, taught, later = type(ranker)(), examples(1), examples(2)
+    if isinstance(made, NetworkRanker):
+        made.learning = Learning(batch=512, epochs=8)
+
+    def watched(of: Examples) -> Any:
+        return expit(of.x[:, 0] + of.x[:, 1] - 1).astype(np.float32)
+
+    y = np.stack([watched(taught), taught.y[:, 1], taught.y[:, 2]], 1)
+    made.load(made.fit(replace(taught, y=y), 7))
+    said, truth = made.score(columns(later))[0], watched(later)
+    assert np.abs(said - truth).mean() < 0.06
+    assert said.mean() == pytest.approx(truth.mean(), abs=0.02)
+
+
 def test_the_same_seed_is_the_same_model(ranker: Ranker) -> None:
     taught = examples(1, lists=60)
     made = type(ranker)()

@@ -89,6 +89,9 @@ def _check(where: str, kind: EventType) -> None:
     share = kind.complete_from
     if share is not None and not (is_number(share) and 0 < share <= 1):
         raise NearlineError(f"{where}.complete_from", share, "give a share above 0 and up to 1, such as 0.8")
+    full = kind.full_dwell
+    if full is not None and not (is_number(full) and 0 < full <= 86_400):
+        raise NearlineError(f"{where}.full_dwell", full, "give seconds above 0 and up to a day, such as 60")
     if isinstance(kind.suppresses, str) or not isinstance(kind.suppresses, Sequence):
         raise NearlineError(f"{where}.suppresses", kind.suppresses, 'give (Suppression("item", days=30),)')
     for place, rule in enumerate(kind.suppresses):

@@ -31,9 +31,9 @@ DWELL = 5 * SECOND
 
 @dataclass(slots=True)
 class _Touches:
-    """What became of one list: item to outcome places, items seen, items rejected."""
+    """What became of one list: item to outcomes and how much of each, items seen, items rejected."""
 
-    outcomes: dict[str, set[int]] = field(default_factory=dict)
+    outcomes: dict[str, dict[int, float]] = field(default_factory=dict)
     seen: set[str] = field(default_factory=set)
     rejected: set[str] = field(default_factory=set)
 
@@ -46,13 +46,15 @@ def touches(records: Iterable[Record], kinds: Kinds, until: int) -> Mapping[str,
         if not record.request_id or not record.item_id or record.timestamp > until or place == 0:
             continue
         touch = found.setdefault(record.request_id, _Touches())
-        role = int(kinds.role[place])
+        role, outcome = int(kinds.role[place]), kinds.outcomes.index(place) if place in kinds.outcomes else -1
+        left = record.dwell_ms is not None and record.dwell_ms < DWELL and not (outcome >= 0 and kinds.full_dwell[outcome])
         if role == Role.EXPOSURE:
             touch.seen.add(record.item_id)
-        elif role == Role.NEGATIVE or (record.dwell_ms is not None and record.dwell_ms < DWELL):
+        elif role == Role.NEGATIVE or left:
             touch.rejected.add(record.item_id)
-        elif place in kinds.outcomes:
-            touch.outcomes.setdefault(record.item_id, set()).add(kinds.outcomes.index(place))
+        elif outcome >= 0:
+            own = touch.outcomes.setdefault(record.item_id, {})
+            own[outcome] = max(own.get(outcome, 0.0), kinds.share(outcome, record.dwell_ms or 0))
     return found
 
 
@@ -115,7 +117,8 @@ def _lesson(record: Record, shown: Impression, touch: _Touches, looked_at: Abstr
     outcomes = np.zeros((len(at), len(kinds.outcomes)), np.float32)
     for row, item in enumerate(items):
         if item not in touch.rejected:
-            outcomes[row, list(touch.outcomes.get(item, ()))] = 1.0
+            for outcome, share in touch.outcomes.get(item, {}).items():
+                outcomes[row, outcome] = share
     places = Places(
         np.array(at, np.int32) + 1,
         np.full(len(at), SURFACE_CODES.get(shown.surface, 0), np.uint8),

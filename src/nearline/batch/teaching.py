@@ -54,7 +54,8 @@ def sampled_lessons(events: Events, kinds: Kinds, after: int, until: int, most: 
     for place in places.tolist():
         event = events[place]
         outcomes = np.zeros((1, len(kinds.outcomes)), np.float32)
-        outcomes[0, kinds.outcomes.index(int(event["kind"]))] = 1.0
+        outcome = kinds.outcomes.index(int(event["kind"]))
+        outcomes[0, outcome] = kinds.share(outcome, int(event["dwell"]))
         query = Query(int(event["user"]), int(event["ts"]), limits=False, log=False)
         moment = Moment(int(event["offset"]), query, len(lessons))
         lessons.append(Lesson(moment, events["item"][place : place + 1].copy(), outcomes, False))

@@ -26,6 +26,7 @@ class LogisticRanker:
             NearlineError: no outcome has both a positive and a negative example.
         """
         arrays: Arrays = {}
+        examples = examples.whole(seed)
         for place, y in enumerate(np.ascontiguousarray(examples.y.T)):
             if 0 < y.sum() < len(y):
                 model = fit_logistic(TrainingRows(examples.x, y, examples.weight, examples.group))

@@ -53,6 +53,7 @@ class TreesRanker:
         Raises:
             NearlineError: no outcome has both a positive and a negative example.
         """
+        examples = examples.whole(seed)
         config = BoostingConfig(
             objective=self.objective,
             trees=self.trees,

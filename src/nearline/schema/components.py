@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -425,7 +425,7 @@ class Examples:
 
     Attributes:
         x: `[n, n_features] float32`, missing NaN.
-        y: `[n, n_outcomes] float32`, 0 or 1.
+        y: `[n, n_outcomes] float32`, from 0 to 1; between them only where an application predicts a share (`full_dwell`).
         weight: `[n] float32`.
         group: which list, not decreasing, `[n] int32`.
         features: column names.
@@ -440,6 +440,13 @@ class Examples:
     features: Sequence[str]
     outcomes: Sequence[str]
     places: Places | None = None
+
+    def whole(self, seed: int) -> Examples:
+        """Return these with each share drawn: 1 with its own probability, else 0; for rankers that know no other labels."""
+        if np.isin(self.y, (0, 1)).all():
+            return self
+        drawn = np.random.default_rng(seed).random(self.y.shape, np.float32) < self.y
+        return replace(self, y=drawn.astype(np.float32))
 
 
 @runtime_checkable

@@ -150,6 +150,8 @@ class EventType(msgspec.Struct, frozen=True):
         outcome: whether it is something to predict.
         suppresses: what leaves this user's lists, where anything does.
         complete_from: for watch events, the share of `watch_percent` from which it counts as an outcome.
+        full_dwell: seconds of `dwell_ms` that are a whole outcome; less is predicted as a share of it. `None`: how long it took
+            does not matter.
     """
 
     name: str
@@ -158,3 +160,4 @@ class EventType(msgspec.Struct, frozen=True):
     outcome: bool = False
     suppresses: tuple[Suppression, ...] = ()
     complete_from: float | None = None
+    full_dwell: float | None = None

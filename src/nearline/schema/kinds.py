@@ -33,6 +33,7 @@ class Kinds:
         suppress_item: ms for which the item leaves, 0 for not, by place, `[256] int64`.
         suppress_category: the same for the item's category.
         outcomes: places of the types to predict.
+        full_dwell: ms of dwell that are a whole outcome, by place in `outcomes`; 0 where any is.
     """
 
     def __init__(self, types: Sequence[EventType]) -> None:
@@ -50,6 +51,7 @@ class Kinds:
         self.suppress_item = self._suppression("item")
         self.suppress_category = self._suppression("category")
         self.outcomes = tuple(place + 1 for place, t in enumerate(self.types) if t.outcome)
+        self.full_dwell = tuple(round(1000 * (t.full_dwell or 0)) for t in self.types if t.outcome)
 
     def __len__(self) -> int:
         """Return the number of declared types."""
@@ -62,6 +64,16 @@ class Kinds:
     def code(self, name: str) -> int:
         """Return the code of a type, 0 when it is not declared."""
         return self.codes.get(name, 0)
+
+    def share(self, outcome: int, dwell: int) -> float:
+        """Return how much of an outcome an event is, 0 to 1.
+
+        Args:
+            outcome: its place in `outcomes`.
+            dwell: ms, 0 where nobody measured it: then it is a whole one.
+        """
+        full = self.full_dwell[outcome]
+        return min(1.0, dwell / full) if full and dwell > 0 else 1.0
 
     def _suppression(self, scope: str) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
         out = np.zeros(256, np.int64)
