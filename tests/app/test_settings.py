@@ -49,7 +49,7 @@ WRONG_FILES = [
     ("[budget]\ntotal_ms = nan", "budget.total_ms", "nan", "a number above 0"),
     ("[budget]\ntotal_ms = inf", "budget.total_ms", "inf", "a number above 0"),
     ("[budget]\ntotal_ms = 39.5", "budget.total_ms", "39.5", "the sum of the stages, 40"),
-    ("[candidates]\nlimit = 500", "candidates.ranked", "1000", "candidates.limit (500)"),
+    ("[candidates]\nlimit = 300", "candidates.ranked", "400", "candidates.limit (300)"),
     ("[candidates.quota]\nals = -1", "candidates.quota", "{'als': -1}", "a whole number from 0"),
     ("[candidates]\nquota = 5", "candidates.quota", "5", "a table of names"),
     ("[candidates.surfaces]\nbasket = { als = 1 }", "candidates.surfaces", "'basket'", "use one of cart, email"),

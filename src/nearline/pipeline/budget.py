@@ -22,7 +22,7 @@ class Limits:
     ranking: float = 0.020
     rules: float = 0.005
     candidates_kept: int = 1000
-    candidates_ranked: int = 1000
+    candidates_ranked: int = 400
     patience: float = 1.5
 
     def of(self, stage: str) -> float:
