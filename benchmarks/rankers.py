@@ -13,7 +13,7 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -193,6 +193,22 @@ def table(findings: Sequence[Finding]) -> str:
     return "\n".join(lines)
 
 
+def pictures(every: Mapping[str, Sequence[Finding]]) -> tuple[str, str]:
+    """Return quality against time, and reliability, a chart each data set."""
+    quality, reliable = [], []
+    for data, findings in every.items():
+        dots: dict[str, Sequence[Point]] = {one.name: [(one.micros, one.ndcg.mean, 0.0)] for one in findings}
+        quality.append(Chart(f"NDCG@10, {data}", "µs for 1,000 candidates, one core", dots, log_x=True, joined=False))
+        lines = {
+            one.name: [(each.predicted, each.happened, _error(each.happened, each.weight)) for each in one.calibration.bins]
+            for one in findings
+            if one.name in ("logistic", "trees 120", "network 128-64-32", "deep & cross")
+        }
+        title = f"how often it happened, {data}"
+        reliable.append(Chart(title, "what was said", lines, log_x=True, log_y=True, diagonal=True))
+    return picture("Rankers: quality against time", quality), picture("Rankers: reliability", reliable)
+
+
 def main() -> None:
     """Print a table a data set and write the pictures."""
     parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
@@ -202,7 +218,6 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("docs/studies"), help="folder for JSON and SVG")
     parser.add_argument("--seed", type=int, default=7)
     options = parser.parse_args()
-    quality, reliable = [], []
     every: dict[str, list[Finding]] = {}
     for data in options.data:
         own = lessons(data, options.cache)
@@ -217,19 +232,10 @@ def main() -> None:
             f"target among them in {own.target.sum() / own.lists:.1%}; by fusion alone {fused:.4f}; {machine()}\n"
         )
         print(table(findings), flush=True)
-        dots: dict[str, Sequence[Point]] = {one.name: [(one.micros, one.ndcg.mean, 0.0)] for one in findings}
-        quality.append(Chart(f"NDCG@10, {data.name}", "µs for 1,000 candidates, one core", "", dots, log_x=True, named=True))
-        lines = {
-            one.name: [(each.predicted, each.happened, _error(each.happened, each.weight)) for each in one.calibration.bins]
-            for one in findings
-            if one.name in ("logistic", "trees 120", "network 128-64-32", "deep & cross")
-        }
-        title = f"how often it happened, {data.name}"
-        reliable.append(Chart(title, "what was said", "", lines, log_x=True, log_y=True, diagonal=True))
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "rankers.json").write_bytes(msgspec.json.format(msgspec.json.encode(every), indent=1))
-    (options.out / "rankers.svg").write_text(picture("Rankers: quality against time", quality), encoding="utf-8")
-    (options.out / "calibration.svg").write_text(picture("Rankers: reliability", reliable), encoding="utf-8")
+    for name, drawn in zip(("rankers", "calibration"), pictures(every), strict=True):
+        (options.out / f"{name}.svg").write_text(drawn, encoding="utf-8")
 
 
 def _error(share: float, rows: float) -> float:

@@ -9,7 +9,7 @@ from html import escape
 
 from nearline.sim.chart import COLOURS, ticks
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 470, 340, 62, 20, 34, 46
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM, LEGEND = 640, 360, 62, 20, 34, 46, 190
 Point = tuple[float, float, float]
 """x, y, and y's standard error (NaN or 0 for none)."""
 
@@ -20,20 +20,19 @@ class Chart:
 
     Attributes:
         title: above it.
-        x, y: what the axes say.
+        x: what the axis says; what y is, the title does.
         points: by name.
         log_x, log_y: whether the axis is logarithmic.
-        named: whether each series' name stands beside its last point (else in the legend), and its points are not joined.
+        joined: whether a series' points are joined by a line; else each has the number that its name has beside the chart.
         diagonal: whether y = x is drawn.
     """
 
     title: str
     x: str
-    y: str
     points: Mapping[str, Sequence[Point]]
     log_x: bool = False
     log_y: bool = False
-    named: bool = False
+    joined: bool = True
     diagonal: bool = False
 
 
@@ -59,8 +58,8 @@ def _marks(values: Sequence[float], log: bool) -> list[float]:
 def _chart(chart: Chart) -> str:
     every = [point for line in chart.points.values() for point in line]
     x_marks = _marks([x for x, _, _ in every], chart.log_x)
-    y_marks = _marks([y + s * (e if e > 0 else 0) for _, y, e in every for s in (-1, 1) if y + s * e > 0 or not chart.log_y]
-                     or [1.0], chart.log_y)  # fmt: skip
+    y_marks = _marks([y for _, y, _ in every if y > 0 or not chart.log_y] or [1.0], chart.log_y)
+    right_end = WIDTH - RIGHT - (0 if chart.joined else LEGEND)
 
     def across(value: float, marks: Sequence[float], log: bool) -> float:
         low, high, own = (math.log10(v) if log else v for v in (marks[0], marks[-1], max(value, marks[0])))
@@ -68,39 +67,37 @@ def _chart(chart: Chart) -> str:
 
     def at(x: float, y: float) -> tuple[float, float]:
         right, up = across(x, x_marks, chart.log_x), across(y, y_marks, chart.log_y)
-        return LEFT + (WIDTH - LEFT - RIGHT) * right, HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * up
+        return LEFT + (right_end - LEFT) * right, HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * up
 
     parts = [f'<text x="{LEFT}" y="{TOP - 12}" font-size="12">{escape(chart.title)}</text>']
     for mark in y_marks:
         y = at(x_marks[0], mark)[1]
-        parts.append(f'<path d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}" stroke="#ddd"/>')
+        parts.append(f'<path d="M{LEFT} {y:.1f}H{right_end}" stroke="#ddd"/>')
         parts.append(f'<text x="{LEFT - 5}" y="{y + 4:.1f}" text-anchor="end">{mark:.4g}</text>')
     for mark in x_marks:
         x = at(mark, y_marks[0])[0]
         parts.append(f'<path d="M{x:.1f} {TOP}V{HEIGHT - BOTTOM}" stroke="#eee"/>')
         parts.append(f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 15}" text-anchor="middle">{mark:,.4g}</text>')
-    parts.append(f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 8}" text-anchor="end">{escape(chart.x)}</text>')
-    parts.append(f'<text x="{LEFT - 50}" y="{TOP - 12}">{escape(chart.y)}</text>' if not chart.title else "")
+    parts.append(f'<text x="{right_end}" y="{HEIGHT - 8}" text-anchor="end">{escape(chart.x)}</text>')
     if chart.diagonal:
         (a, b), (c, d) = at(max(x_marks[0], y_marks[0]), max(x_marks[0], y_marks[0])), at(*[min(x_marks[-1], y_marks[-1])] * 2)
         parts.append(f'<path d="M{a:.1f} {b:.1f}L{c:.1f} {d:.1f}" stroke="#999" stroke-dasharray="4 3"/>')
     for number, (name, line) in enumerate(chart.points.items()):
         colour = COLOURS[number % len(COLOURS)]
         places = [at(x, y) for x, y, _ in line]
-        if not chart.named:
+        if chart.joined:
             path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
             parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
             parts.append(f'<text x="{LEFT + 8}" y="{TOP + 14 + 14 * number}" fill="{colour}">{escape(name)}</text>')
+        else:
+            x, y = places[-1]
+            parts.append(f'<text x="{x + 5:.1f}" y="{y - 4:.1f}" fill="{colour}">{number + 1}</text>')
+            parts.append(
+                f'<text x="{right_end + 14}" y="{TOP + 8 + 15 * number}" fill="{colour}">{number + 1}  {escape(name)}</text>'
+            )
         for (x, y), (own_x, own_y, error) in zip(places, line, strict=True):
             parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.2" fill="{colour}"/>')
             if error > 0:
-                low, high = at(own_x, own_y - error)[1], at(own_x, own_y + error)[1]
+                low, high = at(own_x, max(own_y - error, y_marks[0]))[1], at(own_x, own_y + error)[1]
                 parts.append(f'<path d="M{x:.1f} {low:.1f}V{high:.1f}" stroke="{colour}" stroke-opacity="0.35"/>')
-        if chart.named:
-            x, y = places[-1]
-            end = x > WIDTH - 120
-            parts.append(
-                f'<text x="{x + (-6 if end else 6):.1f}" y="{y - 5:.1f}" fill="{colour}"'
-                f"{' text-anchor=' + chr(34) + 'end' + chr(34) if end else ''}>{escape(name)}</text>"
-            )
     return "".join(parts)
