@@ -49,7 +49,11 @@ AISLES = """
 WITH RECURSIVE item(n) AS (SELECT 0 UNION SELECT n + 1 FROM item WHERE n < 119)
 SELECT 'item-' || a.n, 'item-' || b.n, 1.0 / (1 + b.n) FROM item a, item b WHERE a.n % 7 = b.n % 7 AND a.n <> b.n
 """
-SMALL: dict[str, dict[str, Any]] = {"item_item": {"least": 0}, "sql": {"url": "sqlite::memory:", "query": AISLES}}
+SMALL: dict[str, dict[str, Any]] = {
+    "item_item": {"least": 0},
+    "sequence": {"least": 0, "dimensions": 16, "epochs": 12, "buckets": 256},
+    "sql": {"url": "sqlite::memory:", "query": AISLES},
+}
 """Arguments of sources that by default want more than this catalogue, or a database."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -106,6 +106,9 @@ class Tenant:
     def parts(self) -> Components:
         """The application's components, fitted with the settings' quotas and rule values."""
         found = components(self.app, self.meta.order_only, self.settings.components.options)
+        if not self.settings.train.deep and self.app.sources is None:
+            shallow = tuple(source for source in found.sources if not getattr(source, "deep", False))
+            found = replace(found, sources=shallow)
         for source in found.sources:
             source.quota = self.settings.candidates.quota.get(source.name, source.quota)
             if isinstance(source, AlsSource) and self.app.sources is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -29,6 +29,7 @@ from nearline.schema.errors import NearlineError
 from nearline.schema.event import Events
 from nearline.schema.factors import Factoriser
 from nearline.schema.ids import keys
+from nearline.sources.item_words import item_tokens
 from nearline.stores.history import every_record, iter_records
 from nearline.stores.log import Log
 from nearline.stores.releases import Gate, Manifest, Release
@@ -93,7 +94,9 @@ def _train(
     items = world.adopt(iter_records(log, tenant.lake, "item_events"))
     item_keys = keys(item.item_id for item in items)
     past_only = cleaned[before(cleaned, times.fitted)]
-    arrays = _fit(tenant, FitData(past_only, item_keys, times.fitted, settings.seed, times.begin, factoriser))
+    tokens = item_tokens(world, world.item_slots(item_keys).astype(np.int64))
+    data = FitData(past_only, item_keys, times.fitted, settings.seed, times.begin, factoriser, order_only, tokens, say=say)
+    arrays = _fit(tenant, data, _before(tenant, times.fitted))
     say("sources fitted: " + (", ".join(name for name, own in arrays.items() if own) or "none"))
     fitted = build_pipeline(tenant, world, arrays)
     examples, taught_by = _teach(tenant, log, world, past, cleaned, times, fitted, say)
@@ -139,7 +142,7 @@ def _train(
     if not publish:
         return Outcome(manifest, False)
     # What was judged knew nothing after T0, or its scores of what came next would have been too good to learn from.
-    arrays |= _fit(tenant, FitData(cleaned, item_keys, times.end, settings.seed, times.begin, factoriser))
+    arrays |= _fit(tenant, replace(data, events=cleaned, now=times.end), arrays)
     say("sources fitted again, on everything")
     # First, so that no server that swaps finds the index without them.
     fill_index(tenant, indexes, arrays, say)
@@ -149,8 +152,20 @@ def _train(
     return Outcome(manifest, True)
 
 
-def _fit(tenant: Tenant, data: FitData) -> dict[str, Arrays]:
-    return {source.name: source.fit(data) for source in tenant.parts.sources}
+def _fit(tenant: Tenant, data: FitData, earlier: Mapping[str, Arrays]) -> dict[str, Arrays]:
+    return {source.name: source.fit(replace(data, earlier=earlier.get(source.name))) for source in tenant.parts.sources}
+
+
+def _before(tenant: Tenant, fitted: int) -> dict[str, Arrays]:
+    """Return what the sources of the newest release learned that knew nothing after T0 (ms UTC), from which they may go on."""
+    for version in reversed(tenant.releases.versions()):
+        try:
+            if tenant.releases.manifest(version).evaluated_until <= fitted:
+                arrays: dict[str, Arrays] = tenant.releases.load(version, tenant.feature_set).arrays
+                return {name: own for name, own in arrays.items() if own}
+        except NearlineError:
+            continue  # of another feature set, or broken
+    return {}
 
 
 def _teach(

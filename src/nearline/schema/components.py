@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
@@ -17,6 +17,7 @@ from nearline.schema.conditions import Attributes
 from nearline.schema.declared import Declared
 from nearline.schema.event import Events
 from nearline.schema.factors import Factoriser
+from nearline.schema.item_tokens import ItemTokens
 from nearline.schema.query import Query
 from nearline.schema.rules import Rules
 from nearline.schema.showings import Showings
@@ -237,6 +238,11 @@ class FitData:
         seed: for any randomness.
         since: the time from which events count, ms UTC.
         factoriser: who factorises; the source itself, in this process, where there is none.
+        order_only: times are made up, and say nothing but the order.
+        tokens: what the catalogue says of `items`, in their order; `None` where it was not asked.
+        earlier: what this source's `fit` returned before, on events that are all among these: training may go on from there;
+            `{}` where that had too little to learn from, `None` where there was no such fit.
+        say: told how a long training goes on, and why a source learns nothing.
     """
 
     events: Events
@@ -245,6 +251,10 @@ class FitData:
     seed: int
     since: int = 0
     factoriser: Factoriser | None = None
+    order_only: bool = False
+    tokens: ItemTokens | None = None
+    earlier: Arrays | None = None
+    say: Callable[[str], None] = lambda text: None
 
 
 class World(Protocol):

@@ -11,19 +11,25 @@ from nearline.schema.ids import keys
 from nearline.schema.query import Query
 
 
-def asked_items(query: Query, user: UserState, world: World, most: int) -> I32:
-    """Return at most `most` different slots: the page's item, the cart, newest first, then the last items, newest first.
+def given_items(query: Query, world: World) -> tuple[I32, bool]:
+    """Return the page's item and the cart, newest first, as different slots; and whether the request is about these alone.
 
     An item's page is about that item alone, and a cart's page about the cart, where they are known.
     """
-    if not query.item_id and not query.cart:
-        return recent_slots(user, world, most)[0]
     names = [query.item_id] if query.item_id else []
     if not (names and query.surface == "item"):
         names += query.cart[::-1]
     given = world.item_slots(keys(list(dict.fromkeys(names))))
     given = given[given >= 0]
-    if len(given) and query.surface in ("item", "cart"):
+    return given, len(given) > 0 and query.surface in ("item", "cart")
+
+
+def asked_items(query: Query, user: UserState, world: World, most: int) -> I32:
+    """Return at most `most` different slots: the page's item, the cart, newest first, then the last items, newest first."""
+    if not query.item_id and not query.cart:
+        return recent_slots(user, world, most)[0]
+    given, alone = given_items(query, world)
+    if alone:
         return given[:most]
     recent, _ = recent_slots(user, world, most)
     return np.concatenate((given, recent[~np.isin(recent, given)]))[:most]

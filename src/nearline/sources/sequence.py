@@ -1,0 +1,189 @@
+"""Sequence: two towers, a visitor by his last events in their order and an item by itself and its attributes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import ClassVar
+
+import numpy as np
+
+from nearline.features.history import HistoryFold
+from nearline.models.extra import REMEDY, missing
+from nearline.models.session import OnnxSession
+from nearline.models.tower_graph import INPUTS, OUTPUTS
+from nearline.models.user_tower import Shape
+from nearline.schema.candidates import F32, I32, NOTHING, Retrieved
+from nearline.schema.components import Arrays, FitData, Fold, Stateful, UserState, World
+from nearline.schema.query import Query
+from nearline.schema.vectors import embedding_of
+from nearline.sources.event_window import EventWindow, event_window
+from nearline.sources.indexing import Indexing
+from nearline.sources.outside import OutsideSearch
+from nearline.sources.scan import WIDTH, nearest
+from nearline.sources.sequence_learning import learned, recipe_for, shape_of, stream_of
+from nearline.sources.slot_vectors import SlotVectors, slot_vectors
+from nearline.sources.tally import first, room_for, scratch
+
+BUCKETS = 4096
+KEPT = 10_000
+"""Visitors whose vectors are kept until their next event."""
+FLOOR = 16.0
+"""What a candidate is told is the log of its probability above e⁻¹⁶."""
+
+
+class SequenceSource(Indexing):
+    """What people went on to after such a history as this visitor's: SASRec with relative places (Kang 2018, Zhai 2024).
+
+    The user tower reads the last fifty events when the list is asked for, so each click moves it; it was trained on every
+    position of every history, against all items, or samples of them where there are many. An item is its own vector and that
+    of its attributes, so what arrived today is found by these. Needs the extra `deep`. The score is the probability that the
+    item comes next, among those found.
+
+    Args:
+        quota: candidates at most.
+        dimensions: of the vectors; 0 to go by the size of the data.
+        blocks: of attention.
+        least: events from which it is worth it.
+        epochs: passes over the data; 0 to go by its size.
+        buckets: rows of the table of what attributes say.
+    """
+
+    name = "sequence"
+    family = "collaborative"
+    reason: ClassVar[str] = "similar_taste"
+    template: ClassVar[str] = "People with your taste, after {title}"
+    time_based = False
+    indexed = True
+    deep = True
+    tells: tuple[str, ...] = ("next",)
+    _vectors: SlotVectors | None = None
+    _outside: OutsideSearch | None = None
+
+    def __init__(
+        self,
+        quota: int = 200,
+        dimensions: int = 0,
+        blocks: int = 2,
+        least: int = 80_000,
+        epochs: int = 0,
+        buckets: int = BUCKETS,
+    ) -> None:
+        self.quota, self.dimensions, self.blocks = quota, dimensions, blocks
+        self.least, self.epochs, self.buckets = least, epochs, buckets
+        self.state: tuple[Stateful, ...] = ()
+        self._history = HistoryFold()
+        self.folds: tuple[Fold, ...] = (self._history,)
+
+    def fit(self, data: FitData) -> Arrays:
+        """Return what `sequence_learning.learned` does; `{}` for too little data, or where the extra is not installed."""
+        keys, stream, asked = stream_of(data)
+        n = len(stream.items)
+        if n < self.least or len(asked) < 2 or data.earlier == {}:
+            if data.earlier is None:
+                data.say(f"  sequence left out: {n:,} events are fewer than {self.least:,}")
+            return {}
+        if package := missing():
+            data.say(f"  sequence left out: {package} is not installed: {REMEDY}")
+            return {}
+        shape = Shape(self.dimensions or (64 if n < 5_000_000 else 128), self.blocks, lags=self._history.n)
+        again = bool(data.earlier) and shape_of(data.earlier or {}) == shape
+        recipe = recipe_for(n, len(keys), data.seed, again)
+        if self.epochs:
+            recipe = replace(recipe, epochs=self.epochs)
+        against = f"{recipe.samples} samples" if recipe.samples else "all"
+        size = f"{n:,} events of {len(keys):,} items, {shape.dimensions} dimensions, {recipe.epochs} epochs"
+        data.say(f"  sequence: {size}, each against {against}")
+        return learned(data, shape, recipe, self.buckets)
+
+    def bind(self, world: World, arrays: Arrays) -> None:
+        """Take the tower and the vectors, for this process's items; or have an index asked for these."""
+        self._world, self._vectors, self._outside = world, None, None
+        if not arrays:
+            return
+        self._arrays, self._timed = arrays, bool(arrays["timed"][0])
+        self._shape = shape_of(arrays)
+        self._tower = OnnxSession(arrays["tower"], "source sequence: user tower", INPUTS, OUTPUTS)
+        self._decay = np.float32(0.85) ** np.arange(self._shape.lags, dtype=np.float32)
+        self._made: dict[tuple[int, int, int], F32] = {}
+        index = world.index_of(embedding_of(self.name, arrays["keys"], arrays["vectors"]))
+        self._outside = None if index is None else OutsideSearch(world, index, arrays)
+        self._make()
+
+    def renew(self, now: int) -> None:
+        """Give new items vectors, once the catalogue has changed."""
+        if self._vectors is None:
+            return
+        if self._outside is not None:
+            self._outside.renew()
+        super().renew(now)
+
+    def index(self) -> None:
+        """Put the vectors of the catalogue's items in place."""
+        found = slot_vectors(self._world, self._arrays, self._outside is None)
+        if self._outside is not None and len(found.new):
+            self._outside.put(self._world.columns.key[found.new], found.vectors[found.new])
+        self._vectors, self._made = found, {}
+
+    def fetch(self, query: Query, user: UserState, limit: int) -> Retrieved:
+        """Return the items most probable next."""
+        found = user.memo[_memo(query)] = self._search(query, user, limit)
+        return found[1]
+
+    def tell(self, query: Query, user: UserState, items: I32, out: F32) -> None:
+        """Fill `[1, n] float32`: the log of the probability that an item comes next, above its floor of e⁻¹⁶."""
+        out[:] = 0.0
+        vectors = self._vectors
+        if vectors is None:
+            return
+        taste, _, total = user.memo.get(_memo(query)) or self._search(query, user, self.quota)
+        if len(taste):
+            here = items < len(vectors.vectors)
+            places = np.where(here, items, 0)
+            logs = vectors.vectors.take(places, axis=0) @ taste[: self._shape.dimensions] - total
+            out[0] = np.where(here & vectors.known[places], np.maximum(logs + FLOOR, 0.0), 0.0)
+
+    def _search(self, query: Query, user: UserState, limit: int) -> tuple[F32, Retrieved, float]:
+        """Return the visitor's vector, the items nearest to it, and the log of the sum of what their scores come to."""
+        vectors = self._vectors
+        if vectors is None:
+            return _NOBODY, NOTHING, 0.0
+        window = event_window(query, user, self._world, vectors.known, self._shape.lags, self._timed)
+        if not len(window.slots) or limit < 1:
+            return _NOBODY, NOTHING, 0.0
+        taste = self._taste(query, user, window, vectors)
+        recent = window.slots[::-1].copy()
+        if self._outside is not None:
+            near = self._outside.search(taste[: self._shape.dimensions], limit, int(recent[0]))
+        else:
+            near = room_for(limit, len(vectors.known))
+            memory = scratch(len(vectors.known))
+            count = nearest(
+                taste, vectors.codes, vectors.scales, recent, self._decay, memory, near.items, near.scores, near.because
+            )
+            near = first(near, count)
+        if not len(near.items):
+            return _NOBODY, NOTHING, 0.0
+        total = float(near.scores[0] + np.log(np.exp(near.scores - near.scores[0]).sum()))
+        return taste, Retrieved(near.items, np.exp(near.scores - np.float32(total)), near.because), total
+
+    def _taste(self, query: Query, user: UserState, window: EventWindow, vectors: SlotVectors) -> F32:
+        """Return the visitor's vector, whole widths long; kept until his next event, unless the page adds to his history."""
+        name = (query.visitor, user.offset, int(window.gaps[-1]))
+        plain = not query.item_id and not query.cart
+        if plain and (kept := self._made.get(name)) is not None:
+            return kept
+        (own,) = self._tower.run(items=vectors.vectors[window.slots], roles=window.roles, gaps=window.gaps)
+        taste = np.zeros(-(-len(own) // WIDTH) * WIDTH, np.float32)
+        taste[: len(own)] = own
+        if plain:
+            if len(self._made) >= KEPT:
+                self._made = {}
+            self._made[name] = taste
+        return taste
+
+
+def _memo(query: Query) -> str:
+    return f"sequence {query.surface} {query.item_id} {query.cart}"
+
+
+_NOBODY = np.empty(0, np.float32)
