@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +13,7 @@ import pytest
 
 from nearline.app.definition import App
 from nearline.features.suppression import SuppressionLists
+from nearline.models.graph import Graph
 from nearline.pipeline.discovery import discover
 from nearline.schema.clock import DAY, HOUR, MINUTE
 from nearline.schema.components import FitData
@@ -49,9 +54,25 @@ AISLES = """
 WITH RECURSIVE item(n) AS (SELECT 0 UNION SELECT n + 1 FROM item WHERE n < 119)
 SELECT 'item-' || a.n, 'item-' || b.n, 1.0 / (1 + b.n) FROM item a, item b WHERE a.n % 7 = b.n % 7 AND a.n <> b.n
 """
+
+
+def own_tower() -> dict[str, str]:
+    """Files of a tower that is the mean of the last events, and of vectors that are one aisle each."""
+    folder = Path(tempfile.mkdtemp(prefix="nearline-tower-"))
+    atexit.register(shutil.rmtree, folder)
+    graph = Graph("mean")
+    items = graph.input("items", ("n", 16))
+    graph.output("user", graph.node("ReduceMean", items, graph.integers(0), keepdims=0), (16,))
+    (folder / "tower.onnx").write_bytes(graph.build().tobytes())
+    vectors = 4.0 * np.eye(16)[np.arange(len(ITEMS)) % 7] + np.random.default_rng(1).normal(0, 0.1, (len(ITEMS), 16))
+    np.savez(folder / "items.npz", item_ids=[item.item_id for item in ITEMS], vectors=vectors.astype(np.float32))
+    return {"model": str(folder / "tower.onnx"), "vectors": str(folder / "items.npz")}
+
+
 SMALL: dict[str, dict[str, Any]] = {
     "item_item": {"least": 0},
     "sequence": {"least": 0, "dimensions": 16, "epochs": 12, "buckets": 256},
+    "onnx": own_tower(),
     "sql": {"url": "sqlite::memory:", "query": AISLES},
 }
 """Arguments of sources that by default want more than this catalogue, or a database."""
@@ -217,6 +238,7 @@ WEIGHTLESS = {
     "complements": "as covisit, of intents and conversions alone",
     "sql": "the query says what counts",
     "new_arrivals": "counts nothing",
+    "onnx": "was trained elsewhere",
     "editorial": "counts nothing",
     "text": "compares words; events only say which items are compared with",
     "content": "compares attributes; events only say which items are compared with",

@@ -62,6 +62,21 @@ def quantised(vectors: F32) -> tuple[Codes, F32]:
     return codes.reshape(-1), scales.astype(np.float32)
 
 
+@kernel(f4[:, ::1], f4[::1], i4[::1], f4[::1])
+def products(vectors: F32, taste: F32, items: I32, out: F32) -> None:
+    """Fill `out`, `[n] float32`, with products of a vector and of items' (rows of `vectors`, `[n_rows, d]`); -inf for others.
+
+    Summed in one order, so that an item's does not depend on which others are asked about.
+    """
+    for i in range(len(items)):
+        total = np.float32(-np.inf)
+        if items[i] < len(vectors):
+            total = np.float32(0.0)
+            for d in range(vectors.shape[1]):
+                total += vectors[items[i], d] * taste[d]
+        out[i] = total
+
+
 @kernel(f4[::1], i1[::1], f4[::1], i4[::1], f4[::1], i4[::1], i4[::1], f4[::1], i4[::1])
 def nearest(
     taste: F32, codes: Codes, scales: F32, recent: I32, decay: F32, memory: I32, items: I32, scores: F32, because: I32

@@ -19,7 +19,7 @@ from nearline.schema.vectors import embedding_of
 from nearline.sources.event_window import EventWindow, event_window
 from nearline.sources.indexing import Indexing
 from nearline.sources.outside import OutsideSearch
-from nearline.sources.scan import WIDTH, nearest
+from nearline.sources.scan import WIDTH, nearest, products
 from nearline.sources.sequence_learning import learned, recipe_for, shape_of, stream_of
 from nearline.sources.slot_vectors import SlotVectors, slot_vectors
 from nearline.sources.tally import first, room_for, scratch
@@ -102,7 +102,8 @@ class SequenceSource(Indexing):
             return
         self._arrays, self._timed = arrays, bool(arrays["timed"][0])
         self._shape = shape_of(arrays)
-        self._tower = OnnxSession(arrays["tower"], "source sequence: user tower", INPUTS, OUTPUTS)
+        self._tower = OnnxSession(arrays["tower"], f"source {self.name}: user tower", outputs=OUTPUTS)
+        self._inputs = tuple(name for name in INPUTS if name in self._tower.inputs)
         self._decay = np.float32(0.85) ** np.arange(self._shape.lags, dtype=np.float32)
         self._made: dict[tuple[int, int, int], F32] = {}
         index = world.index_of(embedding_of(self.name, arrays["keys"], arrays["vectors"]))
@@ -137,10 +138,9 @@ class SequenceSource(Indexing):
             return
         taste, _, total = user.memo.get(_memo(query)) or self._search(query, user, self.quota)
         if len(taste):
-            here = items < len(vectors.vectors)
-            places = np.where(here, items, 0)
-            logs = vectors.vectors.take(places, axis=0) @ taste[: self._shape.dimensions] - total
-            out[0] = np.where(here & vectors.known[places], np.maximum(logs + FLOOR, 0.0), 0.0)
+            products(vectors.vectors, taste, items, out[0])
+            known = vectors.known.take(items, mode="clip")
+            out[0] = np.where(known, np.maximum(out[0] - total + FLOOR, 0.0), 0.0)
 
     def _search(self, query: Query, user: UserState, limit: int) -> tuple[F32, Retrieved, float]:
         """Return the visitor's vector, the items nearest to it, and the log of the sum of what their scores come to."""
@@ -152,18 +152,20 @@ class SequenceSource(Indexing):
             return _NOBODY, NOTHING, 0.0
         taste = self._taste(query, user, window, vectors)
         recent = window.slots[::-1].copy()
+        most = max(limit, self.quota)
         if self._outside is not None:
-            near = self._outside.search(taste[: self._shape.dimensions], limit, int(recent[0]))
+            near = self._outside.search(taste[: self._shape.dimensions], most, int(recent[0]))
         else:
-            near = room_for(limit, len(vectors.known))
+            near = room_for(most, len(vectors.known))
             memory = scratch(len(vectors.known))
-            count = nearest(
-                taste, vectors.codes, vectors.scales, recent, self._decay, memory, near.items, near.scores, near.because
-            )
-            near = first(near, count)
+            found = (near.items, near.scores, near.because)
+            near = first(near, nearest(taste, vectors.codes, vectors.scales, recent, self._decay, memory, *found))
         if not len(near.items):
             return _NOBODY, NOTHING, 0.0
-        total = float(near.scores[0] + np.log(np.exp(near.scores - near.scores[0]).sum()))
+        # As many for every question, or what is told would depend on how deep was asked.
+        best = near.scores[: self.quota]
+        total = float(best[0] + np.log(np.exp(best - best[0]).sum()))
+        near = first(near, min(limit, len(near.items)))
         return taste, Retrieved(near.items, np.exp(near.scores - np.float32(total)), near.because), total
 
     def _taste(self, query: Query, user: UserState, window: EventWindow, vectors: SlotVectors) -> F32:
@@ -172,7 +174,9 @@ class SequenceSource(Indexing):
         plain = not query.item_id and not query.cart
         if plain and (kept := self._made.get(name)) is not None:
             return kept
-        (own,) = self._tower.run(items=vectors.vectors[window.slots], roles=window.roles, gaps=window.gaps)
+        given = {"items": vectors.vectors[window.slots], "roles": window.roles, "gaps": window.gaps}
+        (own,) = self._tower.run(**{name: given[name] for name in self._inputs})
+        own = own.reshape(-1)
         taste = np.zeros(-(-len(own) // WIDTH) * WIDTH, np.float32)
         taste[: len(own)] = own
         if plain:
