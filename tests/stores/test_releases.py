@@ -29,6 +29,16 @@ def made(registry: ReleaseStore, value: float) -> Manifest:
     return msgspec.structs.replace(MANIFEST, version=registry.next_version(), created_at=int(value))
 
 
+def test_a_training_goes_on_only_from_what_knew_nothing_of_what_it_is_judged_by(tmp_path: Path) -> None:
+    store = ReleaseStore(tmp_path)
+    for until, features in ((100, "set"), (200, "set"), (250, "other"), (300, "set")):
+        change = {"version": store.next_version(), "evaluated_until": until, "feature_set": features}
+        store.publish(msgspec.structs.replace(MANIFEST, **change), {"sequence": {"weights": np.full(2, until)}})
+    for time, found in ((350, 300), (299, 200), (200, 200), (199, 100)):
+        assert store.earlier(time, "set")["sequence"]["weights"].tolist() == [found, found]
+    assert store.earlier(99, "set") == {}
+
+
 def test_servers_share_releases(objects_url: str, tmp_path: Path) -> None:
     def server(name: str) -> ReleaseRegistry:
         return ReleaseRegistry(tmp_path / name, open_objects(objects_url, tmp_path), "shop/releases")

@@ -96,7 +96,7 @@ def _train(
     past_only = cleaned[before(cleaned, times.fitted)]
     tokens = item_tokens(world, world.item_slots(item_keys).astype(np.int64))
     data = FitData(past_only, item_keys, times.fitted, settings.seed, times.begin, factoriser, order_only, tokens, say=say)
-    arrays = _fit(tenant, data, _before(tenant, times.fitted))
+    arrays = _fit(tenant, data, tenant.releases.earlier(times.fitted, tenant.feature_set))
     say("sources fitted: " + (", ".join(name for name, own in arrays.items() if own) or "none"))
     fitted = build_pipeline(tenant, world, arrays)
     examples, taught_by = _teach(tenant, log, world, past, cleaned, times, fitted, say)
@@ -154,18 +154,6 @@ def _train(
 
 def _fit(tenant: Tenant, data: FitData, earlier: Mapping[str, Arrays]) -> dict[str, Arrays]:
     return {source.name: source.fit(replace(data, earlier=earlier.get(source.name))) for source in tenant.parts.sources}
-
-
-def _before(tenant: Tenant, fitted: int) -> dict[str, Arrays]:
-    """Return what the sources of the newest release learned that knew nothing after T0 (ms UTC), from which they may go on."""
-    for version in reversed(tenant.releases.versions()):
-        try:
-            if tenant.releases.manifest(version).evaluated_until <= fitted:
-                arrays: dict[str, Arrays] = tenant.releases.load(version, tenant.feature_set).arrays
-                return {name: own for name, own in arrays.items() if own}
-        except NearlineError:
-            continue  # of another feature set, or broken
-    return {}
 
 
 def _teach(

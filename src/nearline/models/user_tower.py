@@ -7,8 +7,12 @@ windows of any length is asked with fifty events. `tower_graph` is the same for 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from nearline.models.extra import needed
 
@@ -59,6 +63,21 @@ def new_weights(shape: Shape, seed: int) -> Weights:
         for name in ("attention", "forward"):
             made |= {f"{block}.{name}_scale": jnp.ones(d), f"{block}.{name}_shift": jnp.zeros(d)}
     return made
+
+
+def packed(weights: Mapping[str, Any]) -> NDArray[np.float32]:
+    """Return a tower's weights one behind the other, in the order of their names, `[n] float32`."""
+    return np.concatenate([np.asarray(weights[name], np.float32).reshape(-1) for name in sorted(weights)])
+
+
+def unpacked(values: NDArray[np.float32], shape: Shape) -> Weights:
+    """Return the weights that `packed` put together, for a tower of the same shape."""
+    found: Weights = {}
+    begin = 0
+    for name, like in sorted(new_weights(shape, 0).items()):
+        found[name] = values[begin : begin + like.size].reshape(like.shape)
+        begin += like.size
+    return found
 
 
 def encode(weights: Weights, shape: Shape, items: Any, roles: Any, gaps: Any, users: Any, dropout: float, key: Any) -> Any:

@@ -20,7 +20,7 @@ from nearline.sources.event_window import EventWindow, event_window
 from nearline.sources.indexing import Indexing
 from nearline.sources.outside import OutsideSearch
 from nearline.sources.scan import WIDTH, nearest, products
-from nearline.sources.sequence_learning import learned, recipe_for, shape_of, stream_of
+from nearline.sources.sequence_learning import goes_on, learned, recipe_for, shape_of, stream_of
 from nearline.sources.slot_vectors import SlotVectors, slot_vectors
 from nearline.sources.tally import first, room_for, scratch
 
@@ -86,8 +86,7 @@ class SequenceSource(Indexing):
             data.say(f"  sequence left out: {package} is not installed: {REMEDY}")
             return {}
         shape = Shape(self.dimensions or (64 if n < 5_000_000 else 128), self.blocks, lags=self._history.n)
-        again = bool(data.earlier) and shape_of(data.earlier or {}) == shape
-        recipe = recipe_for(n, len(keys), data.seed, again)
+        recipe = recipe_for(n, len(keys), data.seed, goes_on(data.earlier, shape, self.buckets))
         if self.epochs:
             recipe = replace(recipe, epochs=self.epochs)
         against = f"{recipe.samples} samples" if recipe.samples else "all"

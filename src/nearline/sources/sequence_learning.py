@@ -14,7 +14,7 @@ from nearline.models.item_tower import buckets_of, said
 from nearline.models.sequence_fit import Recipe, fit_towers
 from nearline.models.session import OnnxSession
 from nearline.models.tower_graph import INPUTS, OUTPUTS, tower_graph
-from nearline.models.user_tower import Shape, encode
+from nearline.models.user_tower import Shape, encode, packed, unpacked
 from nearline.schema.candidates import F32
 from nearline.schema.components import Arrays, FitData
 from nearline.schema.errors import NearlineError
@@ -68,7 +68,7 @@ def learned(data: FitData, shape: Shape, recipe: Recipe, buckets: int) -> Arrays
 
     Returns:
         `keys [n] uint64`, `vectors [n, d] float32` (of the touched items), `table [buckets, d] float32` (what attributes say),
-        `tower [n_bytes] uint8` (ONNX), `shape [5] int32`, `timed [1] bool`, and the tower's weights under "tower.".
+        `tower [n_bytes] uint8` (ONNX), `shape [5] int32`, `timed [1] bool`, `weights [m] float32` (the tower's, to go on from).
 
     Raises:
         NearlineError: the exported tower does not say what the trained one does.
@@ -78,7 +78,7 @@ def learned(data: FitData, shape: Shape, recipe: Recipe, buckets: int) -> Arrays
     if data.tokens is not None:
         order = np.argsort(data.items)
         rows = buckets_of(data.tokens.of(order[np.searchsorted(data.items, keys, sorter=order)]), buckets)
-    start = _start(data.earlier or {}, keys, rows, shape)
+    start = _start(data.earlier or {}, keys, rows) if goes_on(data.earlier, shape, buckets) else {}
     weights = fit_towers(stream, rows, buckets, shape, recipe, start, data.say)
     table: F32 = weights.pop("table")
     vectors = weights.pop("own") + said(table, rows)
@@ -87,7 +87,7 @@ def learned(data: FitData, shape: Shape, recipe: Recipe, buckets: int) -> Arrays
     arrays: Arrays = {"keys": keys, "vectors": vectors, "table": table, "tower": model}
     sizes = (shape.dimensions, shape.blocks, shape.heads, shape.lags, shape.inner)
     arrays |= {"shape": np.array(sizes, np.int32), "timed": np.array([not data.order_only])}
-    return arrays | {f"tower.{name}": value for name, value in weights.items()}
+    return arrays | {"weights": packed(weights)}
 
 
 def shape_of(arrays: Arrays) -> Shape:
@@ -95,11 +95,15 @@ def shape_of(arrays: Arrays) -> Shape:
     return Shape(*(int(size) for size in arrays["shape"]))
 
 
-def _start(earlier: Arrays, keys: NDArray[np.uint64], rows: NDArray[np.int32], shape: Shape) -> dict[str, Any]:
+def goes_on(earlier: Arrays | None, shape: Shape, buckets: int) -> bool:
+    """Return whether a training can go on from what an earlier one left."""
+    return bool(earlier) and earlier is not None and shape_of(earlier) == shape and len(earlier["table"]) == buckets
+
+
+def _start(earlier: Arrays, keys: NDArray[np.uint64], rows: NDArray[np.int32]) -> dict[str, Any]:
     """Return the weights of an earlier training, for the items that there are now; what came since begins with nothing."""
-    if not earlier or shape_of(earlier) != shape:
-        return {}
-    start: dict[str, Any] = {name[6:]: value for name, value in earlier.items() if name.startswith("tower.")}
+    shape = shape_of(earlier)
+    start = unpacked(earlier["weights"], shape)
     place = np.searchsorted(earlier["keys"], keys).clip(max=len(earlier["keys"]) - 1)
     known = earlier["keys"][place] == keys
     own = np.zeros((len(keys), shape.dimensions), np.float32)

@@ -129,6 +129,20 @@ class ReleaseStore:
             arrays.setdefault(path.parent.name, {})[path.stem] = np.load(path, mmap_mode=mapped)
         return Release(manifest, arrays)
 
+    def earlier(self, time: int, feature_set: str) -> dict[str, Arrays]:
+        """Return the arrays of the newest release that knows nothing after a time (ms UTC); `{}` where there is none.
+
+        A training that judges by what came later may go on from these, and from no other.
+        """
+        for version in reversed(self.versions()):
+            try:
+                if self.manifest(version).evaluated_until <= time:
+                    arrays: dict[str, Arrays] = self.load(version, feature_set).arrays
+                    return arrays
+            except NearlineError:
+                continue  # of another feature set, or not whole
+        return {}
+
     @contextmanager
     def training(self) -> Iterator[None]:
         """Keep other trainings out, in whatever process, as long as the body runs.
