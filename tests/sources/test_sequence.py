@@ -180,7 +180,7 @@ def test_it_is_left_out_and_says_why(fitted: tuple[FitData, Arrays, list[str]], 
     monkeypatch.setattr(sequence, "missing", lambda: "jax")
     assert SequenceSource(**SMALL).fit(data) == {}
     assert [re.sub("[0-9],[0-9]+ events", "9 events", text) for text in said] == [
-        "  sequence left out: 9 events are fewer than 80,000",
+        "  sequence left out: 9 events are fewer than 60,000",
         '  sequence left out: jax is not installed: pip install "nearline[deep]"',
     ]
 

@@ -64,7 +64,7 @@ class SequenceSource(Indexing):
         quota: int = 200,
         dimensions: int = 0,
         blocks: int = 2,
-        least: int = 80_000,
+        least: int = 60_000,
         epochs: int = 0,
         buckets: int = BUCKETS,
     ) -> None:
