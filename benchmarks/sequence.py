@@ -38,7 +38,8 @@ K, TIMED = 10, 2000
 def measured(folder: Path, data: Path, holdout: str, users: int) -> list[Row]:
     """Return the lines of a kept tenant."""
     tenant = Tenant(load_app(folder / "app.py"), load_settings(folder / "nearline.toml", {}))
-    release = tenant.releases.load(tenant.releases.current(), tenant.feature_set)
+    version = tenant.releases.current()
+    release = tenant.releases.load(version, tenant.releases.manifest(version).feature_set)
     split = leave_one_out(named(load_dataset(data)), "test" if holdout == "test" else "validation")
     log = tenant.log(read_only=True)
     world = tenant.world()

@@ -15,14 +15,11 @@ from nearline.models.user_tower import Shape
 from nearline.schema.candidates import F32, I32, NOTHING, Retrieved
 from nearline.schema.components import Arrays, FitData, Fold, Stateful, UserState, World
 from nearline.schema.query import Query
-from nearline.schema.vectors import embedding_of
 from nearline.sources.event_window import EventWindow, event_window
 from nearline.sources.indexing import Indexing
-from nearline.sources.outside import OutsideSearch
-from nearline.sources.scan import WIDTH, nearest, products
 from nearline.sources.sequence_learning import goes_on, learned, recipe_for, shape_of, stream_of
-from nearline.sources.slot_vectors import SlotVectors, slot_vectors
-from nearline.sources.tally import first, room_for, scratch
+from nearline.sources.slot_vectors import SlotVectors, products, slot_vectors
+from nearline.sources.vector_search import VectorSearch
 
 BUCKETS = 4096
 KEPT = 10_000
@@ -57,7 +54,7 @@ class SequenceSource(Indexing):
     deep = True
     tells: tuple[str, ...] = ("next",)
     _vectors: SlotVectors | None = None
-    _outside: OutsideSearch | None = None
+    search: VectorSearch | None = None
 
     def __init__(
         self,
@@ -96,7 +93,7 @@ class SequenceSource(Indexing):
 
     def bind(self, world: World, arrays: Arrays) -> None:
         """Take the tower and the vectors, for this process's items; or have an index asked for these."""
-        self._world, self._vectors, self._outside = world, None, None
+        self._world, self._vectors, self.search = world, None, None
         if not arrays:
             return
         self._arrays, self._timed = arrays, bool(arrays["timed"][0])
@@ -104,25 +101,22 @@ class SequenceSource(Indexing):
         self._tower = OnnxSession(arrays["tower"], f"source {self.name}: user tower", outputs=OUTPUTS)
         self._inputs = tuple(name for name in INPUTS if name in self._tower.inputs)
         self._decay = np.float32(0.85) ** np.arange(self._shape.lags, dtype=np.float32)
-        self._made: dict[tuple[int, int, int], F32] = {}
-        index = world.index_of(embedding_of(self.name, arrays["keys"], arrays["vectors"]))
-        self._outside = None if index is None else OutsideSearch(world, index, arrays)
+        self.search = VectorSearch(world, self.name, arrays)
         self._make()
 
     def renew(self, now: int) -> None:
         """Give new items vectors, once the catalogue has changed."""
-        if self._vectors is None:
-            return
-        if self._outside is not None:
-            self._outside.renew()
-        super().renew(now)
+        if self.search is not None:
+            self.search.renew()
+            super().renew(now)
 
     def index(self) -> None:
         """Put the vectors of the catalogue's items in place."""
-        found = slot_vectors(self._world, self._arrays, self._outside is None)
-        if self._outside is not None and len(found.new):
-            self._outside.put(self._world.columns.key[found.new], found.vectors[found.new])
-        self._vectors, self._made = found, {}
+        found = slot_vectors(self._world, self._arrays)
+        if self.search is not None and len(found.new):
+            self.search.put(self._world.columns.key[found.new], found.vectors[found.new])
+        self._made: dict[tuple[int, int, int], F32] = {}
+        self._vectors = found
 
     def fetch(self, query: Query, user: UserState, limit: int) -> Retrieved:
         """Return the items most probable next."""
@@ -144,40 +138,33 @@ class SequenceSource(Indexing):
     def _search(self, query: Query, user: UserState, limit: int) -> tuple[F32, Retrieved, float]:
         """Return the visitor's vector, the items nearest to it, and the log of the sum of what their scores come to."""
         vectors = self._vectors
-        if vectors is None:
+        if vectors is None or self.search is None:
             return _NOBODY, NOTHING, 0.0
         window = event_window(query, user, self._world, vectors.known, self._shape.lags, self._timed)
         if not len(window.slots) or limit < 1:
             return _NOBODY, NOTHING, 0.0
         taste = self._taste(query, user, window, vectors)
-        recent = window.slots[::-1].copy()
-        most = max(limit, self.quota)
-        if self._outside is not None:
-            near = self._outside.search(taste[: self._shape.dimensions], most, int(recent[0]))
-        else:
-            near = room_for(most, len(vectors.known))
-            memory = scratch(len(vectors.known))
-            found = (near.items, near.scores, near.because)
-            near = first(near, nearest(taste, vectors.codes, vectors.scales, recent, self._decay, memory, *found))
-        if not len(near.items):
+        slots, scores = self.search.nearest(taste, max(limit, self.quota))
+        if not len(slots):
             return _NOBODY, NOTHING, 0.0
         # As many for every question, or what is told would depend on how deep was asked.
-        best = near.scores[: self.quota]
+        best = scores[: self.quota]
         total = float(best[0] + np.log(np.exp(best - best[0]).sum()))
-        near = first(near, min(limit, len(near.items)))
-        return taste, Retrieved(near.items, np.exp(near.scores - np.float32(total)), near.because), total
+        recent, near = window.slots[::-1], np.empty(len(window.slots), np.float32)
+        products(vectors.vectors, taste, np.ascontiguousarray(recent), near)
+        reason = recent[np.argmax(self._decay[: len(recent)] * (near - near.min()))]
+        items, chances = slots[:limit], np.exp(scores[:limit] - np.float32(total))
+        return taste, Retrieved(items, chances, np.full(len(items), reason, np.int32)), total
 
     def _taste(self, query: Query, user: UserState, window: EventWindow, vectors: SlotVectors) -> F32:
-        """Return the visitor's vector, whole widths long; kept until his next event, unless the page adds to his history."""
+        """Return the visitor's vector; kept until his next event, unless the page adds to his history."""
         name = (query.visitor, user.offset, int(window.gaps[-1]))
         plain = not query.item_id and not query.cart
         if plain and (kept := self._made.get(name)) is not None:
             return kept
         given = {"items": vectors.vectors[window.slots], "roles": window.roles, "gaps": window.gaps}
         (own,) = self._tower.run(**{name: given[name] for name in self._inputs})
-        own = own.reshape(-1)
-        taste = np.zeros(-(-len(own) // WIDTH) * WIDTH, np.float32)
-        taste[: len(own)] = own
+        taste: F32 = np.ascontiguousarray(own.reshape(-1), np.float32)
         if plain:
             if len(self._made) >= KEPT:
                 self._made = {}
