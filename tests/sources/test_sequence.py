@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from nearline.app.definition import App
 from nearline.features.suppression import SuppressionLists
 from nearline.models.graph import Graph
 from nearline.models.session import OnnxSession
@@ -29,8 +30,8 @@ from nearline.sources.sequence import SequenceSource
 from nearline.stores.catalog import Catalog
 from nearline.stores.state import MemoryState
 from nearline.stores.world import OnlineWorld
-from tests.sources.test_source_contract import APP, NOW
 
+APP, NOW = App(events=["view", "click", "purchase", "dislike"]), 1_700_000_000_000
 N, USERS, LENGTH, SHELVES = 60, 240, 40, 6
 ITEMS = [Item(f"i{n}", f"number {n}", f"shelf {n % SHELVES}", tags=(f"row {n % SHELVES}",)) for n in range(N)]
 NEW = Item("new", "number", "shelf 2", tags=("row 2",))
