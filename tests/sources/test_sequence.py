@@ -162,6 +162,17 @@ def test_a_new_item_is_found_by_its_attributes_on_the_day_it_arrives(fitted: tup
     assert sum(int(slot) % SHELVES == 2 for slot in found if slot < N) >= 3
 
 
+def test_many_items_are_compared_with_samples(
+    fitted: tuple[FitData, Arrays, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sequence_learning, "WHOLE", N - 1)
+    monkeypatch.setattr(sequence_learning, "SAMPLES", 48)
+    said: list[str] = []
+    arrays = SequenceSource(**SMALL, epochs=20).fit(replace(fitted[0], say=said.append))
+    assert "each against 48 samples" in said[0]
+    assert hits(arrays) > 0.7
+
+
 def test_a_later_training_goes_on_from_an_earlier_one(fitted: tuple[FitData, Arrays, list[str]]) -> None:
     data, arrays, _ = fitted
     said: list[str] = []
@@ -174,12 +185,20 @@ def test_a_later_training_goes_on_from_an_earlier_one(fitted: tuple[FitData, Arr
     assert SequenceSource(**SMALL).fit(replace(more, earlier={})) == {}
 
 
-def test_it_is_left_out_and_says_why(fitted: tuple[FitData, Arrays, list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_left_out_and_says_why(
+    fitted: tuple[FitData, Arrays, list[str]], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     said: list[str] = []
     data = replace(fitted[0], say=said.append)
     assert SequenceSource().fit(data) == {}
     monkeypatch.setattr(sequence, "missing", lambda: "jax")
     assert SequenceSource(**SMALL).fit(data) == {}
+    # Trained where the extra is, and served where it is not: the others find what they find.
+    monkeypatch.setattr(sequence, "missing", lambda packages: "onnxruntime")
+    with caplog.at_level("ERROR"):
+        source, world, query = asked(fitted[1], [4, 9, 15])
+    assert len(source.fetch(query, world.hydrate(query.visitor, NOW), 5).items) == 0
+    assert "onnxruntime is not installed" in caplog.text
     assert [re.sub("[0-9],[0-9]+ events", "9 events", text) for text in said] == [
         "  sequence left out: 9 events are fewer than 60,000",
         '  sequence left out: jax is not installed: pip install "nearline[deep]"',

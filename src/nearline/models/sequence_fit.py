@@ -175,7 +175,7 @@ class _Trainer:
             own = jnp.where((drawn if places is None else drawn[places]) < self._recipe.nameless, 0.0, own)
         rows = rows if places is None else rows[places]
         there = (rows > 0)[..., None]
-        spoken = jnp.where(there, weights["table"][rows], 0.0).sum(1) / jnp.sqrt(jnp.maximum(1, there.sum(1)))
+        spoken = jnp.where(there, weights["table"][rows], 0.0).sum(-2) / jnp.sqrt(jnp.maximum(1, there.sum(-2)))
         return own + spoken
 
     def _loss(self, weights: Weights, columns: Any, samples: Any, key: Any, rows: Any) -> Any:

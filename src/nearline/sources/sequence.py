@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
 
 from nearline.features.history import HistoryFold
-from nearline.models.extra import REMEDY, missing
+from nearline.models.extra import REMEDY, SERVING, missing
 from nearline.models.session import OnnxSession
 from nearline.models.tower_graph import INPUTS, OUTPUTS
 from nearline.models.user_tower import Shape
@@ -21,6 +22,7 @@ from nearline.sources.sequence_learning import goes_on, learned, recipe_for, sha
 from nearline.sources.slot_vectors import SlotVectors, products, slot_vectors
 from nearline.sources.vector_search import VectorSearch
 
+logger = logging.getLogger("nearline.sequence")
 BUCKETS = 4096
 KEPT = 10_000
 """Visitors whose vectors are kept until their next event."""
@@ -95,6 +97,9 @@ class SequenceSource(Indexing):
         """Take the tower and the vectors, for this process's items; or have an index asked for these."""
         self._world, self._vectors, self.search = world, None, None
         if not arrays:
+            return
+        if package := missing(SERVING):
+            logger.error("source %s finds nothing: %s is not installed: %s", self.name, package, REMEDY)
             return
         self._arrays, self._timed = arrays, bool(arrays["timed"][0])
         self._shape = shape_of(arrays)

@@ -59,7 +59,8 @@ def stream_of(data: FitData) -> tuple[NDArray[np.uint64], Stream, NDArray[np.int
 def recipe_for(events: int, items: int, seed: int, again: bool) -> Recipe:
     """Return how long to train, by the size of the data; going on from an earlier training takes a quarter."""
     epochs = int(np.clip(PASSED // max(1, events), 3, 40))
-    recipe = Recipe(epochs=epochs, samples=SAMPLES if items > WHOLE else 0, seed=seed)
+    # The best passes come when the rate has fallen: who ends early must have waited long.
+    recipe = Recipe(epochs=epochs, patience=max(5, epochs // 3), samples=SAMPLES if items > WHOLE else 0, seed=seed)
     return replace(recipe, epochs=max(2, epochs // 4), rate=recipe.rate / 2, held=0) if again else recipe
 
 
