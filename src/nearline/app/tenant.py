@@ -129,7 +129,7 @@ class Tenant:
     def features(self) -> FeatureSet:
         """The features, what the sources said first."""
         retrieval = RetrievalFeature(tuple(source.name for source in self.parts.sources))
-        told = [ToldFeature(source) for source in self.parts.sources if isinstance(source, Telling) and source.tells]
+        told = [ToldFeature(source) for source in self.parts.sources if isinstance(source, Telling)]
         others = [f for f in self.parts.features if f.name != retrieval.name]
         return FeatureSet((retrieval, *told, *others))
 

@@ -124,7 +124,6 @@ class ComplementSource(CovisitSource):
     name = "complements"
     reason: ClassVar[str] = "goes_with"
     template: ClassVar[str] = "Goes with {title}"
-    tells = ()
     tunes: ClassVar[Mapping[str, Span]] = {}
     surfaces = ("cart", "item")
 

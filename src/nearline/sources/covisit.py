@@ -31,14 +31,12 @@ from nearline.schema.kernel import f4, i4, i8, inline, kernel, record, u1
 from nearline.schema.query import Query
 from nearline.schema.span import Span
 from nearline.sources.asked import asked_items
-from nearline.sources.tally import ROWS, first, room_for, scratch, take, tally
+from nearline.sources.tally import first, room_for, scratch, take, tally
 
 UNIT = 720
 """Weight of the direct successor; lag n weighs UNIT // n."""
 _FIRST, _EMPTY = 8, -1
 MOST = (1 << 31) - 1
-FEW = 10
-"""Direct successors that a share counts on top of those there were, so that two of two are not everything."""
 CHUNK = 512
 """Places of a table read at a time."""
 CLICK, CONVERSION, VIEW = int(Role.CLICK), int(Role.CONVERSION), int(Role.VIEW)
@@ -263,39 +261,11 @@ def _ask(
     return take(memory, n, recent, items, scores, because)
 
 
-@kernel(i8[:, ::1], i4[::1], i4[::1], i4[::1], f4[::1], i4[::1], i4[::1], f4[:, ::1])
-def _told(
-    index: NDArray[np.int64], neighbours: I32, weights: I32, recent: I32, decay: F32, memory: I32, items: I32, out: F32
-) -> None:
-    """Write which share of what follows the last item, and the last ones, each item is."""
-    room = len(memory) // ROWS
-    where, said = memory[:room], np.zeros((2, len(items) + 1), np.float32)
-    for i in range(len(items)):
-        where[items[i]] = i + 1
-    for j in range(min(len(recent), len(decay))):
-        item = recent[j]
-        if item >= len(index) or index[item, 2] == 0:
-            continue
-        # The stream may move a table while it is read: take its place once, and stay inside the arrays.
-        start, end = index[item, 0], index[item, 0] + index[item, 2]
-        if end > min(len(neighbours), len(weights)):
-            continue
-        scale = decay[j] / np.float32(index[item, 3] + FEW * UNIT)
-        own = said[0 if j == 0 else 1]
-        for place in range(start, end):
-            # An empty place weighs nothing; what is no candidate falls into the first sum, which nobody reads.
-            other = min(max(neighbours[place], 0), room - 1)
-            own[where[other]] += scale * np.float32(weights[place])
-    for i in range(len(items)):
-        where[items[i]] = 0
-        out[0, i], out[1, i] = said[0, i + 1], said[0, i + 1] + said[1, i + 1]
-
-
 class CovisitSource:
     """Items that people went on to after what this visitor touched last.
 
     Asked with a decay of `decay` per item back (design: recency at query time matters most). The reason is the item that
-    contributed most. Of every candidate it tells which share of what follows the last item, and the last ones, it is.
+    contributed most.
 
     Args:
         quota: candidates at most.
@@ -309,7 +279,6 @@ class CovisitSource:
     reason: ClassVar[str] = "because_you_viewed"
     template: ClassVar[str] = "Because you viewed {title}"
     time_based = False
-    tells: tuple[str, ...] = ("last", "recent")
     tunes: ClassVar[Mapping[str, Span]] = {"window": Span(3, 20), "decay": Span(0.5, 0.95)}
 
     def __init__(self, quota: int = 200, window: int = 10, ask: int = 12, decay: float = 0.8, limit: int = 4096) -> None:
@@ -333,11 +302,6 @@ class CovisitSource:
     def fetch(self, query: Query, user: UserState, limit: int) -> Retrieved:
         """Return the strongest successors of the last items, and of the page's item."""
         return self.after(asked_items(query, user, self._world, self.ask), limit)
-
-    def tell(self, query: Query, user: UserState, items: I32, out: F32) -> None:
-        """Fill `[2, n] float32`: the share of what follows the last item, and of what follows the last ones."""
-        recent, tables, n = asked_items(query, user, self._world, self.ask), self.tables, self._world.n_items
-        _told(tables.index, tables.neighbours, tables.weights, recent, self._decay, scratch(n), items, out)
 
     def after(self, recent: I32, limit: int) -> Retrieved:
         """Return the strongest successors of items (slots, newest first)."""

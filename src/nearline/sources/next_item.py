@@ -20,7 +20,6 @@ class NextItemSource(CovisitSource):
     family = "collaborative"
     reason: ClassVar[str] = "right_after"
     template: ClassVar[str] = "Right after {title}"
-    tells = ()
     tunes: ClassVar[Mapping[str, Span]] = {}
 
     def __init__(self, quota: int = 60) -> None:
