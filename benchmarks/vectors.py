@@ -1,7 +1,7 @@
 """A search of `als` through each adapter of the port, whose small server is on this machine, by number of items.
 
-What searching alone takes, with many more vectors, is `benchmarks.retrieval`'s. The whole turn of the source is timed:
-folding in, searching, finding the items.
+The whole turn of the source is timed: folding in, searching, finding the items. Searching alone, with many more vectors, is
+`benchmarks.retrieval`'s.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ class Load:
 
 @pytest.mark.timeout(200)
 def test_releases_are_swapped_and_rolled_back_under_load(tmp_path: Path) -> None:
-    server = Server(tmp_path, {"TRAIN_EMBEDDINGS": 8, "TRAIN_EXAMPLES": 300})
+    server = Server(tmp_path, {"TRAIN_EMBEDDINGS": 8, "TRAIN_EXAMPLES": 300, "STORAGE_VECTORS": "faiss:?index=flat"})
     try:
         server.start()
         assert server.ask("POST", "/v1/items", items(N))[0] == 200
@@ -96,6 +96,8 @@ def test_releases_are_swapped_and_rolled_back_under_load(tmp_path: Path) -> None
             # The same data again: whether the gates like it is not the question here.
             tenant = server.tenant()
             first = tenant.releases.load("r000001", tenant.feature_set)
+            assert "index of als: flat, since the setting storage.vectors says so" in said
+            assert bytes(first.arrays["als"]["index"][:7]) == b"NLINDEX"  # it travels with the release
             manifest = msgspec.structs.replace(first.manifest, version="r000002", parent="r000001")
             tenant.releases.publish(manifest, first.arrays)
             load.until("r000002")

@@ -167,6 +167,20 @@ def test_what_is_stored_names_the_next_step(tmp_path: Path) -> None:
         log.close()
 
 
+def test_what_canary_queries_and_shards_came_to_is_told(tmp_path: Path) -> None:
+    tenant = Server(tmp_path, {"STORAGE_VECTORS": "faiss:?index=ivf_sq8&shards=4"}).tenant()
+
+    def found(text: str) -> tuple[str, str]:
+        (one,) = (one for one in examine(tenant, scraped(text)) if one.what == "vectors")
+        return one.level, one.value
+
+    assert found("nearline_vectors_refused 0\n")[0] == "ok"
+    level, value = found("nearline_vectors_refused 1\nnearline_vectors_recall 0.42\n")
+    assert (level, "found 0.420 of the nearest" in value) == ("wrong", True)
+    level, value = found("nearline_vectors_shards_missing 2\n")
+    assert (level, "2 shards do not answer" in value) == ("warning", True)
+
+
 SLOW = """
 import time
 from nearline import App

@@ -69,7 +69,7 @@ STEPS = (
     Step(
         3, "Kafka, and an approximate index",
         f"the log on Kafka, several servers and stream workers; {WHERE}",
-        "one writer, and exact search over so many vectors, limit events and lists", items=1e6,
+        "one writer limits events, and one process holds all vectors", items=1e6,
     ),
     Step(
         4, "Flink and Spark", f"folding by Flink, training by Spark, on clusters; {WHERE}",
