@@ -118,8 +118,17 @@ def test_what_is_missing_or_damaged_is_built_beside_while_all_is_scanned(damage:
         assert not search.index.whole()
         assert found(source, world) == found(scanning, world)
         source.renew(NOW)
-        build.set()
-    until(lambda: search.index.verdict is not None and search._asked is search.index)
+    # What comes meanwhile is found meanwhile, and by the index afterwards.
+    world.catalog.put([Item("new")])
+    query, new = given["vectors"][5], world.catalog.slot("new")
+    search.put(keys(["new"]), 10 * query[None])
+    search.drop(keys(["i5"]))
+    build.set()
+    for _ in range(2):
+        slots = search.nearest(query, 50)[0].tolist()
+        assert (slots[0], world.catalog.slot("i5") in slots) == (new, False)
+        until(lambda: search.index.verdict is not None and search._asked is search.index)
+    search.drop(keys(["new"]))
     assert alike(found(source, world), found(scanning, world)) > 0.9
 
 

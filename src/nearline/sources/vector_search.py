@@ -25,6 +25,9 @@ logger = logging.getLogger("nearline.vectors")
 DEEPEST = 8
 """Times the limit that is asked for at most, where much of what is found is no candidate."""
 
+Change = tuple[Keys, Vectors | None]
+"""What was put, or dropped."""
+
 
 class VectorSearch:
     """A release's vectors in an index. Whoever finds it without them puts them in.
@@ -45,7 +48,8 @@ class VectorSearch:
         self.index = world.index_of(embedding_of(name, self._keys, self._vectors))
         self._asked: VectorIndex | None = None
         self._ready, self._deeper = False, 1
-        self._preparing = threading.Lock()
+        self._preparing, self._changing = threading.Lock(), threading.Lock()
+        self._waiting: list[Change] = []
         self._map()
         if isinstance(self.index, HeldIndex) and not self.index.instant(len(self._keys), self._packed):
             self._asked = self._scan()
@@ -62,15 +66,11 @@ class VectorSearch:
 
     def put(self, keys: Keys, vectors: Vectors) -> None:
         """Put in vectors of new items, or others for items (`[n] uint64`, `[n, d] float32`): the next search finds them."""
-        self.index.put(keys, vectors)
-        if self._asked not in (None, self.index):
-            self._asked.put(keys, vectors)
+        self._change((keys, vectors))
 
     def drop(self, keys: Keys) -> None:
         """Take items (`[n] uint64`) out: no search finds them."""
-        self.index.drop(keys)
-        if self._asked not in (None, self.index):
-            self._asked.drop(keys)
+        self._change((keys, None))
 
     @property
     def refused(self) -> str:
@@ -112,6 +112,16 @@ class VectorSearch:
                 return kept[:limit], scores[offered][:limit]
             self._deeper, deep = 2 * self._deeper, 2 * deep
 
+    def _change(self, change: Change) -> None:
+        with self._changing:
+            if not self._ready:
+                # Canary queries know the release's vectors only.
+                self._waiting.append(change)
+            else:
+                _make(self.index, change)
+            if self._asked is not None and self._asked is not self.index:
+                _make(self._asked, change)
+
     def _map(self) -> None:
         n = self._world.n_items
         slots = self._world.item_slots(self._keys)
@@ -132,13 +142,23 @@ class VectorSearch:
                     logger.info("vectors put into the index", extra={"vectors": len(self._keys)})
                 if self.index.floor and (filled or self.index.verdict is None):
                     self.index.verdict = asked(self.index, self._keys, self._vectors, self._categories())
+                self._serve()
             except StoreUnavailableError as error:
                 logger.warning("the index of vectors does not answer; lists are made without it", extra={"error": str(error)})
-                return
+
+    def _serve(self) -> None:
+        """Have the index asked from now on, or the scan in its place."""
+        with self._changing:
+            chosen: VectorIndex = self.index
             if self.refused:
                 logger.error("the index of vectors is not asked, and all vectors are scanned: %s", self.refused)
-            self._asked = self._scan() if self.refused else self.index
-            self._ready = True
+                chosen = self._scan() if self._asked is None else self._asked
+            for change in self._waiting:
+                _make(self.index, change)
+                if chosen is not self.index and chosen is not self._asked:
+                    _make(chosen, change)
+            self._waiting.clear()
+            self._asked, self._ready = chosen, True
 
     def _scan(self) -> LiveIndex:
         scan = LiveIndex(embedding_of("", self._keys[:0], self._vectors[:0]), Wanted("scan"))
@@ -149,6 +169,14 @@ class VectorSearch:
         slots, columns = self._world.item_slots(self._keys), self._world.columns
         own = columns.top if len(columns.top) else columns.category
         return np.where(slots >= 0, own.take(slots, mode="clip") if len(own) else 0, 0).astype(np.int64)
+
+
+def _make(index: VectorIndex, change: Change) -> None:
+    keys, vectors = change
+    if vectors is None:
+        index.drop(keys)
+    else:
+        index.put(keys, vectors)
 
 
 def vector_gauges(sources: Iterable[Source]) -> dict[str, float]:

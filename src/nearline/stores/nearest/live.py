@@ -68,8 +68,7 @@ class LiveIndex:
     def __init__(self, embedding: Embedding, asked: Wanted) -> None:
         self._embedding, self._asked = embedding, asked
         self._seen: _Seen | None = None
-        # What was put before it is whole, and what was dropped.
-        self._early: dict[int, Vectors | None] = {}
+        self._early: dict[int, Vectors] = {}
         self._lock = threading.RLock()
         self._growing = threading.Lock()
         # Where keys are: those of the release in order, and in which row what came later was put last.
@@ -99,20 +98,7 @@ class LiveIndex:
             self._order = np.argsort(keys)
             self._sorted = keys[self._order]
             self._places, self._rows, self._gone = KeyIndex(), np.empty(0, np.int64), 0
-            dropped = [key for key, vector in self._early.items() if vector is None]
-            new = self._taken()
-            self._early = {}
             self._seen = _Seen(main, Scan.blank(vectors.shape[1]), keys, np.zeros(len(keys), np.bool_), late, len(keys))
-            if len(new[0]):
-                self.put(*new)
-            if dropped:
-                self.drop(np.array(dropped, np.uint64))
-
-    def _taken(self) -> tuple[Keys, Vectors]:
-        """Return what was put before it is whole."""
-        own = {key: vector for key, vector in self._early.items() if vector is not None}
-        vectors = np.array(list(own.values()), np.float32).reshape(len(own), self._embedding.dimensions)
-        return np.array(list(own), np.uint64), vectors
 
     def instant(self, n: int, packed: Packed | None) -> bool:
         """Return whether n vectors are held within a second or so."""
@@ -165,7 +151,8 @@ class LiveIndex:
         """Take items out."""
         with self._lock:
             if self._seen is None:
-                self._early.update(dict.fromkeys(keys.tolist()))
+                for key in keys.tolist():
+                    self._early.pop(key, None)
             else:
                 self._bury(self._seen, keys)
 
@@ -173,9 +160,10 @@ class LiveIndex:
         """Build the index of what was put."""
         with self._lock:
             if self._seen is None:
-                keys, vectors = self._taken()
+                own = list(self._early.values())
+                vectors = np.array(own, np.float32).reshape(len(own), self._embedding.dimensions)
+                self.hold(np.array(list(self._early), np.uint64), vectors)
                 self._early = {}
-                self.hold(keys, vectors)
 
     def nearest(self, query: Vectors, limit: int) -> tuple[Keys, Vectors]:
         """Return the items nearest to a query; tombstones are passed over."""
@@ -197,7 +185,7 @@ class LiveIndex:
     def __len__(self) -> int:
         """Return how many items are in it."""
         seen = self._seen
-        return len(self._taken()[0]) if seen is None else seen.n - self._gone
+        return len(self._early) if seen is None else seen.n - self._gone
 
     def close(self) -> None:
         """Nothing is held that others need."""
