@@ -73,6 +73,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "item_item": {"least": 0},
     "sequence": {"least": 0, "dimensions": 16, "epochs": 12, "buckets": 256},
     "onnx": own_tower(),
+    "slim": {"least": 0},
     "sql": {"url": "sqlite::memory:", "query": AISLES},
 }
 """Arguments of sources that by default want more than this catalogue, or a database."""

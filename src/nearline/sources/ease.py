@@ -134,6 +134,8 @@ class EaseSource:
 
         past = histories(data)
         n = len(past.keys)
+        if n > self.largest:
+            data.say(f"{self.name} left out: {n:,} items are touched, more than {self.largest:,}: slim learns them")
         if n < 2 or len(past.starts) < 2 or n > self.largest:
             return {}
         past = _sampled(past, data.seed)

@@ -52,12 +52,14 @@ class ItemItemSource(NeighbourSource):
         super().__init__(quota, ask, decay)
         self.similarity, self.neighbours, self.least = similarity, neighbours, least
 
+    def why_not(self, n: int) -> str:
+        """Leave a catalogue to EASE that it covers."""
+        return "" if n > self.least else f"{n:,} items are touched, at most {self.least:,}: ease covers them"
+
     def learn(self, past: Histories, seed: int) -> tuple[I32, NDArray[np.float16]] | None:
-        """Return each item's nearest others; nothing for a catalogue that EASE covers."""
+        """Return each item's nearest others."""
         from implicit.nearest_neighbours import all_pairs_knn, bm25_weight, normalize
 
-        if len(past.keys) <= self.least:
-            return None
         matrix = self._matrix(past)
         if self.similarity == "cosine":
             matrix = normalize(matrix.T).T

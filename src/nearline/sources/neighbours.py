@@ -18,7 +18,7 @@ from nearline.schema.query import Query
 from nearline.schema.top import head
 from nearline.sources.asked import asked_items
 from nearline.sources.row_map import RowMap
-from nearline.sources.tally import ROWS, first, keys_of, room_for, scratch
+from nearline.sources.tally import ROWS, first, keys_of, room_for, scratch, take, tally
 
 MOST_ASKED = 255
 CHUNK = 1024
@@ -141,6 +141,68 @@ def _ask(
     return int(count)
 
 
+@kernel(i4[::1], f4[::1], i4[::1], i4[:, ::1], f4[:, ::1], i4[::1], i4[::1], i4[::1], f4[::1], i4[::1])
+def _ask_for(
+    recent: I32,
+    decay: F32,
+    row_of: I32,
+    neighbours: I32,
+    weights: F32,
+    slots: I32,
+    memory: I32,
+    items: I32,
+    scores: F32,
+    because: I32,
+) -> int:
+    """Do as `_ask` where nothing speaks against an item: it costs what the neighbours are, however large the catalogue is."""
+    n, width = 0, neighbours.shape[1]
+    others, parts = np.empty(width, np.int32), np.empty(width, np.float32)
+    for j in range(len(recent)):
+        row = row_of[recent[j]] if recent[j] < len(row_of) else np.int32(-1)
+        if row < 0:
+            continue
+        count = 0
+        for place in range(width):
+            slot, part = slots[neighbours[row, place]], decay[j] * weights[row, place]
+            if slot >= 0 and part > 0:
+                others[count], parts[count] = slot, part
+                count += 1
+        n = tally(memory, n, others, parts, count, j)
+    return take(memory, n, recent, items, scores, because)
+
+
+@kernel(i4[::1], f4[:, ::1], i4[::1], i4[:, ::1], f4[:, ::1], i4[::1], i4[::1], f4[:, ::1])
+def told(recent: I32, decays: F32, row_of: I32, neighbours: I32, weights: F32, items: I32, memory: I32, out: F32) -> None:
+    """Sum what the recent items say of given items, once for each way to weigh them.
+
+    Args:
+        recent: slots, newest first, `[m] int32`.
+        decays: weight of each, by way, `[n_ways, at least m] float32`.
+        row_of: row of each slot, -1 for none.
+        neighbours, weights: the table.
+        items: different slots, `[n] int32`.
+        memory: the scratch.
+        out: `[n_ways, n] float32`, filled.
+    """
+    where = memory[: len(memory) // ROWS]
+    for i in range(len(items)):
+        if items[i] < len(row_of) and row_of[items[i]] >= 0:
+            where[row_of[items[i]]] = i + 1
+    out[:] = 0.0
+    for j in range(len(recent)):
+        row = row_of[recent[j]] if recent[j] < len(row_of) else np.int32(-1)
+        if row < 0:
+            continue
+        for place in range(neighbours.shape[1]):
+            i = where[neighbours[row, place]] - 1
+            if i >= 0:
+                for way in range(len(decays)):
+                    out[way, i] += decays[way, j] * weights[row, place]
+    for i in range(len(items)):
+        if items[i] < len(row_of) and row_of[items[i]] >= 0:
+            where[row_of[items[i]]] = 0
+
+
 class NeighbourSource(ABC):
     """A source whose release is a table of neighbours; what differs is how `learn` comes to it.
 
@@ -163,6 +225,10 @@ class NeighbourSource(ABC):
         self.folds: tuple[Fold, ...] = (HistoryFold(),)
         self._decay = (decay ** np.arange(self.ask)).astype(np.float32)
 
+    def why_not(self, n: int) -> str:
+        """Return why a catalogue of so many touched items is not learned from, "" where it is."""
+        return ""
+
     @abstractmethod
     def learn(self, past: Histories, seed: int) -> tuple[I32, NDArray[np.float16]] | None:
         """Return each item's neighbours, places `[n, k] int32`, and what it says of them, `[n, k] float16`; or nothing."""
@@ -171,6 +237,9 @@ class NeighbourSource(ABC):
         """Return `keys [n] uint64`, `neighbours [n, k] int32` and `weights [n, k] float16`; `{}` for too little."""
         past = histories(data)
         if len(past.keys) < 2 or len(past.starts) < 2:
+            return {}
+        if reason := self.why_not(len(past.keys)):
+            data.say(f"{self.name} left out: {reason}")
             return {}
         found = self.learn(past, data.seed)
         return {} if found is None else {"keys": past.keys, "neighbours": found[0], "weights": found[1]}
@@ -182,6 +251,7 @@ class NeighbourSource(ABC):
             self._mapped = RowMap(world, arrays["keys"])
             self._neighbours = np.ascontiguousarray(arrays["neighbours"], np.int32)
             self._weights = np.ascontiguousarray(arrays["weights"], np.float32)
+            self._kernel = _ask if (self._weights < 0).any() else _ask_for
 
     def fetch(self, query: Query, user: UserState, limit: int) -> Retrieved:
         """Return the items that the last ones, and the page's, speak for."""
@@ -192,14 +262,14 @@ class NeighbourSource(ABC):
         if len(recent) == 0:
             return NOTHING
         found = room_for(limit, len(slots))
-        count = _ask(
+        count = self._kernel(
             recent,
             self._decay,
             row_of,
             self._neighbours,
             self._weights,
             slots,
-            scratch(len(slots)),
+            scratch(max(len(row_of), len(slots))),
             found.items,
             found.scores,
             found.because,
