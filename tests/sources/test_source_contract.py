@@ -235,6 +235,7 @@ WEIGHTLESS = {
     "als": "a weight is how sure it is that a visitor and an item belong together, which says nothing of two items",
     "covisit": "counts steps from one item to the next, whatever they were",
     "next_item": "as covisit, whose tables it reads",
+    "walk": "walks to who touched an item, whatever he did with it",
     "sessions": "counts shared items, whatever was done with them",
     "complements": "as covisit, of intents and conversions alone",
     "sql": "the query says what counts",
