@@ -21,8 +21,6 @@ from nearline.sources.row_map import RowMap
 from nearline.sources.tally import ROWS, first, keys_of, room_for, scratch, take, tally
 
 MOST_ASKED = 255
-CHUNK = 1024
-"""Rows whose neighbours are chosen at a time."""
 
 
 class Histories(NamedTuple):
@@ -63,24 +61,6 @@ def histories(data: FitData) -> Histories:
     values = np.sign(weights) * np.sqrt(np.abs(weights) / max(1.0, float(np.abs(weights).mean())))
     starts = np.concatenate(([0], np.cumsum(np.bincount(user, minlength=len(users))))).astype(np.int64)
     return Histories(keys, starts, items, values.astype(np.float32))
-
-
-def strongest(table: F32, most: int) -> tuple[I32, NDArray[np.float16]]:
-    """Return the columns of each row's greatest entries by size, `[n, most] int32`, and the entries, `[n, most] float16`.
-
-    Args:
-        table: `[n, n] float32`.
-        most: how many a row keeps.
-    """
-    n = len(table)
-    most = min(most, n)
-    columns, entries = np.empty((n, most), np.int32), np.empty((n, most), np.float16)
-    for begin in range(0, n, CHUNK):
-        rows = table[begin : begin + CHUNK]
-        kept = np.argpartition(np.abs(rows), n - most, axis=1)[:, n - most :]
-        columns[begin : begin + CHUNK] = kept
-        entries[begin : begin + CHUNK] = np.take_along_axis(rows, kept, axis=1)
-    return columns, entries
 
 
 def table_of(similar: sparse.csr_matrix, most: int) -> tuple[I32, NDArray[np.float16]]:
