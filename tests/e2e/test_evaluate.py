@@ -21,7 +21,8 @@ from nearline.embedded.systems import Listed
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "ml-100k"
 START = 1_700_000_000
-FAST = Settings(train=Train(examples=400))
+FAST = Settings(train=Train(examples=400, deep=False))
+"""What is trained here is not what is looked at; the sequence model has tests of its own."""
 FIELDS = {
     "data", "protocol", "holdout", "through", "rules", "cases", "candidates", "hr@10", "ndcg@10", "recall@10",
     "precision@10", "mrr@10", "coverage", "gini", "hr@10_error", "lists_per_second", "p50_ms", "p99_ms",
@@ -49,7 +50,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def command(*arguments: str | int | Path) -> subprocess.CompletedProcess[str]:
     line = [sys.executable, "-m", "nearline.cli", "evaluate", *map(str, arguments)]
-    environment = {**os.environ, "NEARLINE_TRAIN_EXAMPLES": str(FAST.train.examples)}
+    environment = {**os.environ, "NEARLINE_TRAIN_EXAMPLES": str(FAST.train.examples), "NEARLINE_TRAIN_DEEP": "false"}
     return subprocess.run(line, capture_output=True, text=True, timeout=280, env=environment)
 
 
