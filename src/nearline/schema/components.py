@@ -229,6 +229,10 @@ class ItemFeature(ABC):
         self.read_items(context.rows, context.columns, context.candidates.items, context.minute, out)
 
 
+def silent(_: str) -> None:
+    """Tell nobody."""
+
+
 @dataclass(frozen=True, slots=True)
 class FitData:
     """What a source may learn from: all that happened before the split.
@@ -256,7 +260,7 @@ class FitData:
     order_only: bool = False
     tokens: ItemTokens | None = None
     earlier: Arrays | None = None
-    say: Callable[[str], None] = lambda text: None
+    say: Callable[[str], None] = silent
 
 
 class World(Protocol):
