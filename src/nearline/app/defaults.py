@@ -42,9 +42,8 @@ def components(app: App, order_only: bool = False, options: Options = NO_OPTIONS
     """
     if options:
         check_names(options, tunable(app))
-    features = _in_time(app.features, order_only) if app.features is not None else None
-    if features is None:
-        features = _needed(default_features(order_only, options), app)
+    given = app.features
+    features = _needed(default_features(order_only, options), app) if given is None else _in_time(given, order_only)
     own = None if app.sources is None else _with_always(app.sources, default_sources())
     sources = _in_time(own, order_only) if own is not None else _needed(default_sources(order_only, options), app)
     if app.pages is not None:

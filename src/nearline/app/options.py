@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any
 
+from nearline.app.nearest import nearest
 from nearline.schema.errors import NearlineError
 
 Options = Mapping[str, Mapping[str, float]]
@@ -26,8 +26,7 @@ def made(kind: type, options: Options) -> Any:
     for word, value in given.items():
         place = f"components.options.{name}.{word}"
         if word not in known:
-            near = get_close_matches(word, known, 1, 0.5)
-            remedy = f"did you mean {near[0]}?" if near else f"use one of {', '.join(known) or 'none: it takes no numbers'}"
+            remedy = nearest(word, known) if known else "it takes no numbers"
             raise NearlineError(place, value, f"{name} has no such argument: {remedy}")
         whole = isinstance(known[word], int)
         if whole and value != int(value):
@@ -50,10 +49,5 @@ def check_names(options: Options, known: Mapping[str, Any]) -> None:
     """
     for name, values in options.items():
         if name not in known:
-            near = get_close_matches(name, known, 1, 0.5)
-            remedy = f"did you mean {near[0]}?" if near else "name a default source, feature, ranker or rule"
-            raise NearlineError(
-                f"components.options.{name}",
-                dict(values),
-                f"no default component has that name: {remedy} (what the application makes itself gets its arguments there)",
-            )
+            remedy = f"{nearest(name, known)} (what the application makes itself gets its arguments there)"
+            raise NearlineError(f"components.options.{name}", dict(values), f"no default component has that name: {remedy}")

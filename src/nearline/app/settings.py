@@ -6,13 +6,13 @@ import ipaddress
 import json
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from nearline.app.nearest import nearest
 from nearline.app.sections import Settings, parse_duration
 from nearline.app.settings_keys import SettingKey, setting_keys
 from nearline.app.settings_text import settings_table, settings_toml
@@ -89,7 +89,7 @@ def _read_file(given: _Given, path: Path) -> None:
     sections = {key.section for key in given.keys.values()}
     for section, table in document.items():
         if section not in sections:
-            near = _nearest(section, sections)
+            near = nearest(section, sections)
             raise NearlineError(f"{path}: {section}", table, f"there is no such section: {near}")
         if not isinstance(table, dict):
             raise NearlineError(f"{path}: {section}", table, f"write it as a section: [{section}]")
@@ -97,7 +97,7 @@ def _read_file(given: _Given, path: Path) -> None:
             key = given.keys.get(f"{section}.{name}")
             if key is None:
                 names = [key.name for key in given.keys.values() if key.section == section]
-                remedy = f"there is no such key: {_nearest(name, names)}"
+                remedy = f"there is no such key: {nearest(name, names)}"
                 raise NearlineError(f"{path}: {section}.{name}", _shown(name, value), remedy)
             given.put(key, value, f"{path}: {key.path}")
 
@@ -115,7 +115,7 @@ def _read_environment(given: _Given, environ: Mapping[str, str]) -> None:
         if key is None:
             if _KUBERNETES.search(name):
                 continue
-            remedy = f"there is no such setting: {_nearest(name, variables)}"
+            remedy = f"there is no such setting: {nearest(name, variables)}"
             raise NearlineError(name, _shown(name, text), remedy)
         value = _from_text(key, text)
         given.put(key, value, name, strict=False)
@@ -139,12 +139,6 @@ def _from_text(key: SettingKey, text: str) -> object:
 def _shown(name: str, value: object) -> object:
     """Return a value as an error may show it: a mistyped name may carry a secret."""
     return HIDDEN if re.search("key|token|secret|password", name, re.IGNORECASE) else value
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    names = sorted(known)
-    near = get_close_matches(name, names, 1, 0.5)
-    return f"did you mean {near[0]}?" if near else f"use one of {', '.join(names)}"
 
 
 def _check(settings: Settings, given: _Given) -> None:
@@ -193,7 +187,7 @@ def _check(settings: Settings, given: _Given) -> None:
     ):
         for surface in surfaces:
             if surface not in SURFACES:
-                refuse(path, surface, f"there is no such surface: {_nearest(surface, SURFACES)}")
+                refuse(path, surface, f"there is no such surface: {nearest(surface, SURFACES)}")
     if not settings.publish.surfaces:
         refuse("publish.surfaces", (), 'name at least one, such as ["homepage"]')
     if not _loopback(settings.server.host) and not settings.server.api_key.strip():

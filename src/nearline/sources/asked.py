@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from nearline.features.history import recent_slots
-from nearline.schema.candidates import I32
+from nearline.features.history import HistoryFold, recent_slots
+from nearline.schema.candidates import F32, I32
 from nearline.schema.components import UserState, World
 from nearline.schema.ids import keys
 from nearline.schema.query import Query
@@ -33,3 +33,13 @@ def asked_items(query: Query, user: UserState, world: World, most: int) -> I32:
         return given[:most]
     recent, _ = recent_slots(user, world, most)
     return np.concatenate((given, recent[~np.isin(recent, given)]))[:most]
+
+
+def ways(ask: int, decay: float, long: float) -> F32:
+    """Return how much each of the last items counts, newest first, by way, `[3, m] float32`.
+
+    The ways: the last item alone; the last `ask`, each further one `decay` of the one before; all that is kept, by `long`.
+    """
+    steps = np.arange(max(ask, HistoryFold().n))
+    recent = np.where(steps < ask, decay**steps, 0.0)
+    return np.array([steps == 0, recent, long**steps], np.float32)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from nearline.schema.candidates import F32, I32
 from nearline.schema.kernel import f4, i2, i4, kernel
 from nearline.schema.top import head
+from nearline.sources.row_map import row_at
 from nearline.sources.tally import ROWS, keys_of
 
 MOST = 32_767
@@ -51,7 +52,7 @@ def ask(
     total = memory[9 * room : 9 * room + n].view(np.float32)
     total[:] = 0.0
     for j in range(len(recent)):
-        row = row_of[recent[j]] if recent[j] < len(row_of) else np.int32(-1)
+        row = row_at(row_of, recent[j])
         if row >= 0:
             own, scale = model[row], decay[j] * units[row]
             for i in range(n):
@@ -68,7 +69,7 @@ def ask(
     most = memory[8 * room : 8 * room + count].view(np.float32)
     most[:] = 0.0
     for j in range(len(recent)):
-        row = row_of[recent[j]] if recent[j] < len(row_of) else np.int32(-1)
+        row = row_at(row_of, recent[j])
         if row >= 0:
             own, scale = model[row], decay[j] * units[row]
             for k in range(count):
@@ -92,10 +93,10 @@ def told(recent: I32, decays: F32, row_of: I32, model: NDArray[np.int16], units:
     n, ways = len(items), len(decays)
     place, said = np.empty(n, np.int32), np.empty(n, np.float32)
     for i in range(n):
-        place[i] = row_of[items[i]] if items[i] < len(row_of) else np.int32(-1)
+        place[i] = row_at(row_of, items[i])
     out[:] = 0.0
     for j in range(len(recent)):
-        row = row_of[recent[j]] if recent[j] < len(row_of) else np.int32(-1)
+        row = row_at(row_of, recent[j])
         if row < 0:
             continue
         own, scale = model[row], units[row]

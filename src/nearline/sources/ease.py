@@ -14,7 +14,7 @@ from nearline.schema.components import Arrays, FitData, Fold, Stateful, UserStat
 from nearline.schema.kernel import f4, f8, i4, i8, kernel
 from nearline.schema.query import Query
 from nearline.schema.span import Span
-from nearline.sources.asked import asked_items
+from nearline.sources.asked import asked_items, ways
 from nearline.sources.dense import ask, packed, told
 from nearline.sources.neighbours import Histories, histories
 from nearline.sources.row_map import RowMap
@@ -122,11 +122,8 @@ class EaseSource:
         self.quota, self.ask = quota, ask
         self.regularization, self.fade, self.together = regularization, fade, together
         self.state: tuple[Stateful, ...] = ()
-        history = HistoryFold()
-        self.folds: tuple[Fold, ...] = (history,)
-        steps = np.arange(max(ask, history.n))
-        recent = np.where(steps < ask, decay**steps, 0.0)
-        self._decays = np.array([steps == 0, recent, long**steps], np.float32)
+        self.folds: tuple[Fold, ...] = (HistoryFold(),)
+        self._decays = ways(ask, decay, long)
 
     def fit(self, data: FitData) -> Arrays:
         """Return `keys [n] uint64`, `model [n, n] int16` and `units [n] float32`; `{}` for too little, or too much."""

@@ -17,7 +17,7 @@ from nearline.schema.kernel import f4, i4, kernel
 from nearline.schema.query import Query
 from nearline.schema.top import head
 from nearline.sources.asked import asked_items
-from nearline.sources.row_map import RowMap
+from nearline.sources.row_map import RowMap, row_at
 from nearline.sources.tally import ROWS, first, keys_of, room_for, scratch, take, tally
 
 MOST_ASKED = 255
@@ -102,7 +102,7 @@ def _ask(
     total[:] = 0.0
     most, reason = np.zeros(n, np.float32), np.zeros(n, np.uint8)
     for j in range(len(recent)):
-        row = row_of[recent[j]] if recent[j] < len(row_of) else np.int32(-1)
+        row = row_at(row_of, recent[j])
         if row < 0:
             continue
         for place in range(neighbours.shape[1]):
@@ -138,7 +138,7 @@ def _ask_for(
     n, width = 0, neighbours.shape[1]
     others, parts = np.empty(width, np.int32), np.empty(width, np.float32)
     for j in range(len(recent)):
-        row = row_of[recent[j]] if recent[j] < len(row_of) else np.int32(-1)
+        row = row_at(row_of, recent[j])
         if row < 0:
             continue
         count = 0
@@ -170,7 +170,7 @@ def told(recent: I32, decays: F32, row_of: I32, neighbours: I32, weights: F32, i
             where[row_of[items[i]]] = i + 1
     out[:] = 0.0
     for j in range(len(recent)):
-        row = row_of[recent[j]] if recent[j] < len(row_of) else np.int32(-1)
+        row = row_at(row_of, recent[j])
         if row < 0:
             continue
         for place in range(neighbours.shape[1]):

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from nearline.schema.candidates import I32
 from nearline.schema.components import World
+from nearline.schema.kernel import inline
+
+
+@inline
+def row_at(row_of: I32, slot: int) -> Any:
+    """Return a slot's row, -1 for none; a slot may be newer than the map."""
+    return row_of[slot] if slot < len(row_of) else np.int32(-1)
 
 
 class RowMap:

@@ -75,7 +75,7 @@ class SequenceSource(Indexing):
 
     def fit(self, data: FitData) -> Arrays:
         """Return what `sequence_learning.learned` does; `{}` for too little data, or where the extra is not installed."""
-        keys, stream, asked = stream_of(data)
+        past = keys, stream, asked = stream_of(data)
         n = len(stream.items)
         if n < self.least or len(asked) < 2 or data.earlier == {}:
             if data.earlier is None:
@@ -91,7 +91,7 @@ class SequenceSource(Indexing):
         against = f"{recipe.samples} samples" if recipe.samples else "all"
         size = f"{n:,} events of {len(keys):,} items, {shape.dimensions} dimensions, {recipe.epochs} epochs"
         data.say(f"  sequence: {size}, each against {against}")
-        return learned(data, shape, recipe, self.buckets)
+        return learned(data, past, shape, recipe, self.buckets)
 
     def bind(self, world: World, arrays: Arrays) -> None:
         """Take the tower and the vectors, for this process's items; or have an index asked for these."""

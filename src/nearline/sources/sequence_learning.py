@@ -28,9 +28,10 @@ SAMPLES = 1024
 AGREED = 1e-4
 """How far the exported tower may be from the trained one."""
 CHECKED = 32
+Past = tuple[NDArray[np.uint64], Stream, NDArray[np.int64]]
 
 
-def stream_of(data: FitData) -> tuple[NDArray[np.uint64], Stream, NDArray[np.int64]]:
+def stream_of(data: FitData) -> Past:
     """Return the keys of the touched items, everyone's events in order, and the visitors who have two events or more."""
     events = data.events[touching(data.events)]
     events = events[np.isin(events["item"], data.items)]
@@ -64,8 +65,14 @@ def recipe_for(events: int, items: int, seed: int, again: bool) -> Recipe:
     return replace(recipe, epochs=max(2, epochs // 4), rate=recipe.rate / 2, held=0) if again else recipe
 
 
-def learned(data: FitData, shape: Shape, recipe: Recipe, buckets: int) -> Arrays:
+def learned(data: FitData, past: Past, shape: Shape, recipe: Recipe, buckets: int) -> Arrays:
     """Train, check the export, and return a release's arrays.
+
+    Args:
+        data: what there is to learn from.
+        past: its events as `stream_of` returns them.
+        shape, recipe: of the tower, and of its training.
+        buckets: rows of the table of what attributes say.
 
     Returns:
         `keys [n] uint64`, `vectors [n, d] float32` (of the touched items), `table [buckets, d] float32` (what attributes say),
@@ -74,7 +81,7 @@ def learned(data: FitData, shape: Shape, recipe: Recipe, buckets: int) -> Arrays
     Raises:
         NearlineError: the exported tower does not say what the trained one does.
     """
-    keys, stream, asked = stream_of(data)
+    keys, stream, asked = past
     rows = np.zeros((len(keys), 1), np.int32)
     if data.tokens is not None:
         order = np.argsort(data.items)

@@ -8,12 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from nearline.features.history import HistoryFold
 from nearline.schema.candidates import F32, I32
 from nearline.schema.components import UserState
 from nearline.schema.kernel import f4, f8, i4, i8, kernel
 from nearline.schema.query import Query
-from nearline.sources.asked import asked_items
+from nearline.sources.asked import asked_items, ways
 from nearline.sources.ease import LARGEST
 from nearline.sources.neighbours import Histories, NeighbourSource, table_of, told
 from nearline.sources.tally import scratch
@@ -188,9 +187,7 @@ class SlimSource(NeighbourSource):
         long: float = 0.97,
     ) -> None:
         super().__init__(quota, ask, decay)
-        steps = np.arange(max(self.ask, HistoryFold().n))
-        recent = np.where(steps < self.ask, decay**steps, 0.0)
-        self._decays = np.array([steps == 0, recent, long**steps], np.float32)
+        self._decays = ways(self.ask, decay, long)
         self.neighbours, self.regularization, self.lasso = neighbours, regularization, lasso
         self.fade, self.together, self.least = fade, together, least
 
