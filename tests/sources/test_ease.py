@@ -31,7 +31,7 @@ def test_it_is_the_ridge_regression_of_each_event_on_what_surrounds_it() -> None
     expected = np.linalg.solve(gram + ridge * np.eye(n), target)
     np.fill_diagonal(expected, 0.0)
     arrays = EaseSource(regularization=ridge, fade=fade, together=together).fit(data)
-    assert np.allclose(arrays["model"] * arrays["units"][:, None], expected, atol=1e-4)
+    assert np.allclose(arrays["model"][0] * arrays["units"][0][:, None], expected, atol=1e-4)
     assert np.abs(expected).max() > 0.2
 
 

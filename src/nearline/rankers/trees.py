@@ -38,9 +38,9 @@ class TreesRanker:
     def __init__(
         self,
         objective: Literal["logistic", "listwise"] = "logistic",
-        trees: int = 120,
+        trees: int = 300,
         depth: int = 6,
-        learning_rate: float = 0.15,
+        learning_rate: float = 0.08,
         row_sample: float = 0.33,
     ) -> None:
         self.objective, self.trees, self.depth, self.learning_rate = objective, trees, depth, learning_rate

@@ -15,8 +15,8 @@ from nearline.schema.kernel import f4, f8, i4, i8, kernel
 from nearline.schema.query import Query
 from nearline.schema.span import Span
 from nearline.sources.asked import asked_items, ways
-from nearline.sources.dense import ask, packed, told
-from nearline.sources.neighbours import Histories, histories
+from nearline.sources.dense import ask, packed, told, unpacked
+from nearline.sources.neighbours import histories, sampled
 from nearline.sources.row_map import RowMap
 from nearline.sources.tally import first, room_for, scratch
 
@@ -55,20 +55,6 @@ def _pairs(
                 elif together == 0.0:
                     break
                 beside[item, items[second]] += np.float32(together) * part
-
-
-def _sampled(past: Histories, seed: int) -> Histories:
-    lengths = np.diff(past.starts)
-    pairs = np.minimum(lengths, FAR) * lengths
-    if pairs.sum() <= PAIRS:
-        return past
-    order = np.random.default_rng(seed).permutation(len(lengths))
-    kept = np.sort(order[np.cumsum(pairs[order]) <= PAIRS])
-    chosen = np.zeros(len(lengths), np.bool_)
-    chosen[kept] = True
-    events = np.repeat(chosen, lengths)
-    starts = np.concatenate(([0], np.cumsum(lengths[kept]))).astype(np.int64)
-    return Histories(past.keys, starts, past.items[events], past.values[events])
 
 
 class EaseSource:
@@ -126,7 +112,7 @@ class EaseSource:
         self._decays = ways(ask, decay, long)
 
     def fit(self, data: FitData) -> Arrays:
-        """Return `keys [n] uint64`, `model [n, n] int16` and `units [n] float32`; `{}` for too little, or too much."""
+        """Return `keys [n] uint64`, `model [1, n, n] int16` and `units [1, n] float32`; `{}` for too little, or too much."""
         from scipy.linalg import cho_factor, cho_solve
 
         past = histories(data)
@@ -135,7 +121,7 @@ class EaseSource:
             data.say(f"{self.name} left out: {n:,} items are touched, more than {self.largest:,}: slim learns them")
         if n < 2 or len(past.starts) < 2 or n > self.largest:
             return {}
-        past = _sampled(past, data.seed)
+        past = sampled(past, FAR, PAIRS, data.seed)
         after, beside = np.zeros((n, n), np.float32), np.zeros((n, n), np.float32)
         _pairs(past.items, past.values, past.starts, self.fade, self.together, FAR, after, beside)
         beside += beside.T
@@ -147,7 +133,7 @@ class EaseSource:
         factor: Any = cho_factor(gram, overwrite_a=True, check_finite=False)
         model: F32 = np.ascontiguousarray(cho_solve(factor, after, overwrite_b=True, check_finite=False), np.float32)
         np.fill_diagonal(model, 0.0)
-        codes, units = packed(model)
+        codes, units = packed(model[None])
         return {"keys": past.keys, "model": codes, "units": units}
 
     def bind(self, world: World, arrays: Arrays) -> None:
@@ -155,8 +141,7 @@ class EaseSource:
         self._world, self._mapped = world, None
         if arrays:
             self._mapped = RowMap(world, arrays["keys"])
-            self._model: NDArray[np.int16] = np.ascontiguousarray(arrays["model"], np.int16)
-            self._units: F32 = np.ascontiguousarray(arrays["units"], np.float32)
+            self._model, self._units = unpacked(arrays)
 
     def fetch(self, query: Query, user: UserState, limit: int) -> Retrieved:
         """Return the items that the last ones, and the page's, speak for."""
@@ -169,7 +154,7 @@ class EaseSource:
         found = room_for(limit, len(slots))
         count = ask(
             recent,
-            self._decays[1],
+            self._decays[1:2],
             row_of,
             self._model,
             self._units,
@@ -187,4 +172,4 @@ class EaseSource:
             out[:] = 0.0
             return
         recent = asked_items(query, user, self._world, self._decays.shape[1])
-        told(recent, self._decays, self._mapped.current()[0], self._model, self._units, items, out)
+        told(recent, self._decays[:, None], self._mapped.current()[0], self._model, self._units, items, out)

@@ -63,6 +63,21 @@ def histories(data: FitData) -> Histories:
     return Histories(keys, starts, items, values.astype(np.float32))
 
 
+def sampled(past: Histories, far: int, most: int, seed: int) -> Histories:
+    """Return histories of at most `most` pairs of events up to `far` steps apart: all, or those of visitors drawn by `seed`."""
+    lengths = np.diff(past.starts)
+    pairs = np.minimum(lengths, far) * lengths
+    if pairs.sum() <= most:
+        return past
+    order = np.random.default_rng(seed).permutation(len(lengths))
+    kept = np.sort(order[np.cumsum(pairs[order]) <= most])
+    chosen = np.zeros(len(lengths), np.bool_)
+    chosen[kept] = True
+    events = np.repeat(chosen, lengths)
+    starts = np.concatenate(([0], np.cumsum(lengths[kept]))).astype(np.int64)
+    return Histories(past.keys, starts, past.items[events], past.values[events])
+
+
 def table_of(similar: sparse.csr_matrix, most: int) -> tuple[I32, NDArray[np.float16]]:
     """Return a sparse matrix's rows without their diagonal as a table; what is missing is the item itself, with weight 0."""
     n = similar.shape[0]
