@@ -1,12 +1,13 @@
-"""The scan of codes against the plain product that it stands for."""
+"""The scan of codes against the plain product that it stands for, and a training that goes on from an earlier one."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from test_source_contract import APP, ITEMS, NOW
+from test_source_contract import APP, ITEMS, NOW, history
 
 from nearline.features.suppression import SuppressionLists
+from nearline.schema.components import Arrays, FitData
 from nearline.schema.event import empty_events
 from nearline.schema.ids import key, keys
 from nearline.schema.query import Query
@@ -51,3 +52,25 @@ def test_the_nearest_are_those_of_the_folded_in_vector(factors: int) -> None:
     world.catalog.put([ITEMS[strongest]])
     again = source.fetch(Query(key("someone"), NOW), world.hydrate(key("someone"), NOW), 200)
     assert int(world.item_slots(keys([ITEMS[strongest].item_id]))[0]) in again.items.tolist()
+
+
+def test_a_later_training_goes_on_in_the_same_space_and_keeps_what_nobody_touched_since() -> None:
+    known, source = keys(item.item_id for item in ITEMS), AlsSource(factors=16)
+    before = source.fit(FitData(history(), known, NOW, 1))
+    events, gone = history(seed=4), known[7]
+    events = events[~np.isin(events["item"], known[:21])]
+    again = source.fit(FitData(events, np.delete(known, 7), NOW, 2, earlier=before))
+    anew = source.fit(FitData(events, np.delete(known, 7), NOW, 2))
+    own = {int(key): vector for key, vector in zip(before["keys"], before["vectors"], strict=True)}
+
+    def alike(arrays: Arrays) -> float:
+        pairs = [(own[int(k)], v) for k, v in zip(arrays["keys"], arrays["vectors"], strict=True) if k not in known[:21]]
+        return float(np.mean([a @ b / np.linalg.norm(a) / np.linalg.norm(b) for a, b in pairs]))
+
+    assert alike(again) > 0.8
+    assert abs(alike(anew)) < 0.4
+    assert (again["keys"] == np.sort(np.delete(known, 7))).all()
+    kept = np.searchsorted(again["keys"], known[3])
+    assert (again["vectors"][kept] == own[int(known[3])]).all()
+    assert not np.isin(known[3], anew["keys"])
+    assert gone not in again["keys"]

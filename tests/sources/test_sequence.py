@@ -181,6 +181,12 @@ def test_a_later_training_goes_on_from_an_earlier_one(fitted: tuple[FitData, Arr
     anew = SequenceSource(**SMALL, epochs=2).fit(more)
     assert hits(again) > 0.8
     assert hits(anew) < 0.4
+    # A few days are enough to go on with, and no item is forgotten that nobody touched in them.
+    few = replace(more, events=walks(2, 20)[::3], earlier=arrays)
+    longer = SequenceSource(**SMALL | {"least": 60_000, "dimensions": 0}, epochs=1).fit(few)
+    assert longer["keys"].tolist() == arrays["keys"].tolist()
+    assert longer["vectors"].shape == arrays["vectors"].shape
+    assert hits(longer) > 0.7
     # Where there was too little before, the ranker was not taught to read it.
     assert SequenceSource(**SMALL).fit(replace(more, earlier={})) == {}
 

@@ -203,6 +203,12 @@ class Train(Struct, frozen=True):
     after_events: Annotated[int, Meta(description="Also train after so many new events; 0: never.", ge=0)] = 0
     days: Annotated[int, Meta(description="Days of events to learn from.", ge=1, le=36_500)] = 30
     evaluate_days: Annotated[int, Meta(description="The last of those days, kept apart to evaluate on.", ge=1, le=36_500)] = 7
+    visitors: Annotated[
+        float, Meta(description="Share of visitors whose events models are fitted on; the ranker learns from all.", gt=0, le=1)
+    ] = 1.0
+    warm_start: Annotated[
+        bool, Meta(description="Go on from the newest release that knows nothing of what is judged by, in models that can.")
+    ] = True
     examples: Annotated[int, Meta(description="Lists sampled to teach the ranker.", ge=100, le=100_000_000)] = 16_000
     position_bias: Annotated[
         Literal["weights", "cut", "ignore"],

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from nearline.batch.cleaning import Rates, erased, tombstones
 from nearline.schema.event import Events
-from nearline.schema.interactions import I64, U64, PairSums, touching
+from nearline.schema.interactions import I64, U64, PairSums, drawn, touching
 
 
 @dataclass(frozen=True)
@@ -20,12 +20,15 @@ class Wanted:
         since, until: times of their events, ms UTC, both included.
         items: keys of the catalogue, in order, `[n] uint64`.
         order_only: times are not real, so rates say nothing.
+        share, seed: the sample of visitors, see `schema.interactions.drawn`.
     """
 
     since: int
     until: int
     items: NDArray[np.uint64]
     order_only: bool
+    share: float = 1.0
+    seed: int = 0
 
 
 class InteractionCollector:
@@ -50,6 +53,7 @@ class InteractionCollector:
         if not self._wanted.order_only:
             self._rates.take(events)
         fine = touching(events) & (events["ts"] >= self._wanted.since) & (events["ts"] <= self._wanted.until)
+        fine &= drawn(events["user"], self._wanted.share, self._wanted.seed)
         events = events[fine & np.isin(events["item"], self._wanted.items)]
         self._touched.add(events["user"], events["item"], events["weight"])
 

@@ -63,7 +63,7 @@ class SparkFactoriser:
 
     def interactions(self, data: FitData) -> DataFrame:
         """Return who touched what, one row a pair, `INTERACTIONS`; of `data` all but the events is read."""
-        wanted = Wanted(data.since, data.now, np.unique(data.items), self._tenant.meta.order_only)
+        wanted = Wanted(data.since, data.now, np.unique(data.items), self._tenant.meta.order_only, data.share, data.seed)
         buckets = len(self._reading.wanted)
         pieces = gathered(self._spark, self._place, self._reading)
         return pieces.mapInArrow(lambda batches: _collect(wanted, buckets, batches), INTERACTIONS)

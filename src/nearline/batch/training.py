@@ -29,6 +29,7 @@ from nearline.schema.errors import NearlineError
 from nearline.schema.event import Events
 from nearline.schema.factors import Factoriser
 from nearline.schema.ids import keys
+from nearline.schema.interactions import drawn
 from nearline.sources.item_words import item_tokens
 from nearline.stores.history import every_record, iter_records
 from nearline.stores.log import Log
@@ -93,10 +94,13 @@ def _train(
     world = tenant.world()
     items = world.adopt(iter_records(log, tenant.lake, "item_events"))
     item_keys = keys(item.item_id for item in items)
-    past_only = cleaned[before(cleaned, times.fitted)]
+    fine = drawn(cleaned["user"], settings.visitors, settings.seed)
+    past_only = cleaned[fine & before(cleaned, times.fitted)]
     tokens = item_tokens(world, world.item_slots(item_keys).astype(np.int64))
     data = FitData(past_only, item_keys, times.fitted, settings.seed, times.begin, factoriser, order_only, tokens, say=say)
-    arrays = _fit(tenant, data, tenant.releases.earlier(times.fitted, tenant.feature_set))
+    data = replace(data, share=settings.visitors)
+    earlier = tenant.releases.earlier(times.fitted, tenant.feature_set) if settings.warm_start else {}
+    arrays = _fit(tenant, data, earlier)
     say("sources fitted: " + (", ".join(name for name, own in arrays.items() if own) or "none"))
     fitted = build_pipeline(tenant, world, arrays)
     examples, taught_by = _teach(tenant, log, world, past, cleaned, times, fitted, say)
@@ -142,7 +146,7 @@ def _train(
     if not publish:
         return Outcome(manifest, False)
     # What was judged knew nothing after T0, or its scores of what came next would have been too good to learn from.
-    arrays |= _fit(tenant, replace(data, events=cleaned, now=times.end), arrays)
+    arrays |= _fit(tenant, replace(data, events=cleaned[fine], now=times.end), arrays)
     say("sources fitted again, on everything")
     # First, so that no server that swaps finds the index without them.
     fill_index(tenant, indexes, arrays, say)

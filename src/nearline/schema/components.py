@@ -246,8 +246,10 @@ class FitData:
         factoriser: who factorises; the source itself, in this process, where there is none.
         order_only: times are made up, and say nothing but the order.
         tokens: what the catalogue says of `items`, in their order; `None` where it was not asked.
-        earlier: what this source's `fit` returned before, on events that are all among these: training may go on from there;
-            `{}` where that had too little to learn from, `None` where there was no such fit.
+        earlier: what this source's `fit` returned before, knowing nothing after `now`: training may go on from there, and what
+            it says of items that nobody touched since is kept; `{}` where it had too little to learn from, `None` where there
+            was no such fit.
+        share: of visitors whose events these are; who reads events himself takes those that `interactions.drawn` draws.
         say: told how a long training goes on, and why a source learns nothing.
     """
 
@@ -260,6 +262,7 @@ class FitData:
     order_only: bool = False
     tokens: ItemTokens | None = None
     earlier: Arrays | None = None
+    share: float = 1.0
     say: Callable[[str], None] = silent
 
 

@@ -54,6 +54,14 @@ def touching(events: Events) -> NDArray[np.bool_]:
     return np.asarray(fine & (events["role"] >= Role.VIEW) & (events["role"] <= Role.CONVERSION), np.bool_)
 
 
+def drawn(visitors: U64, share: float, seed: int) -> NDArray[np.bool_]:
+    """Return which visitors are in a sample of a share of them, `[n] bool`: by key, so on every engine and day the same."""
+    if share >= 1.0:
+        return np.ones(len(visitors), np.bool_)
+    mixed = (visitors ^ np.uint64(seed)) * np.uint64(0x9E3779B97F4A7C15)
+    return np.asarray((mixed >> np.uint64(11)).astype(np.float64) < share * 2.0**53, np.bool_)
+
+
 def confidence(thousandths: I64) -> NDArray[np.float32]:
     """Return log(1 + weight) of sums of weights, `[n] float32`."""
     return np.log1p(thousandths / 1000.0).astype(np.float32)

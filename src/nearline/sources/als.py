@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from nearline.features.history import HistoryFold
@@ -22,6 +23,9 @@ from nearline.schema.query import Query
 from nearline.schema.span import Span
 from nearline.sources.asked import asked_items
 from nearline.sources.vector_search import VectorSearch
+
+AGAIN = 3
+"""Iterations that go on from earlier vectors."""
 
 
 @kernel(i4[::1], i4[::1], f4[::1], f4[:, ::1], f4[:, ::1], f4[::1])
@@ -45,7 +49,7 @@ def _fold_in(recent: I32, rows: I32, decay: F32, vectors: F32, solve: F32, taste
 
 
 def factorised(data: FitData, recipe: Recipe) -> Factors | None:
-    """Factorise in this process; see `Factoriser`."""
+    """Factorise in this process, going on from earlier vectors where there are such; see `Factoriser`."""
     from implicit.als import AlternatingLeastSquares
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
@@ -59,6 +63,7 @@ def factorised(data: FitData, recipe: Recipe) -> Factors | None:
     factors = min(recipe.factors, len(keys) - 1, len(users) - 1)
     if factors < 2:
         return None
+    start = _start(data, keys, factors)
     matrix = sparse.csr_matrix((confidence(weights), (rows, columns)), shape=(len(users), len(keys)), dtype=np.float32)
     # Two pools of threads would fight: implicit has its own, so BLAS gets one.
     with threadpool_limits(1, "blas"):
@@ -66,12 +71,35 @@ def factorised(data: FitData, recipe: Recipe) -> Factors | None:
             factors=factors,
             regularization=recipe.regularization,
             alpha=recipe.alpha,
-            iterations=recipe.iterations,
+            iterations=recipe.iterations if start is None else AGAIN,
             random_state=data.seed,
             num_threads=2,
         )
+        model.item_factors = start
         model.fit(matrix, show_progress=False)
-    return Factors(keys, np.ascontiguousarray(model.item_factors, np.float32), len(users))
+    vectors = np.ascontiguousarray(model.item_factors, np.float32)
+    return Factors(*(_with_former(data, keys, vectors) if start is not None else (keys, vectors)), len(users))
+
+
+def _start(data: FitData, keys: NDArray[np.uint64], factors: int) -> F32 | None:
+    """Return the vectors to go on from, small noise for new items; `None` where there are none of this dimension."""
+    if not data.earlier or data.earlier["vectors"].shape[1] != factors:
+        return None
+    start = np.random.default_rng(data.seed).uniform(0.0, 0.01, (len(keys), factors)).astype(np.float32)
+    place = np.searchsorted(data.earlier["keys"], keys).clip(max=len(data.earlier["keys"]) - 1)
+    known = data.earlier["keys"][place] == keys
+    start[known] = data.earlier["vectors"][place[known]]
+    return start
+
+
+def _with_former(data: FitData, keys: NDArray[np.uint64], vectors: F32) -> tuple[NDArray[np.uint64], F32]:
+    """Return what was learned, and what was known of items of the catalogue that nobody touched since; in order of key."""
+    assert data.earlier is not None
+    former = data.earlier["keys"]
+    kept = np.isin(former, data.items) & ~np.isin(former, keys)
+    keys, vectors = np.concatenate((keys, former[kept])), np.concatenate((vectors, data.earlier["vectors"][kept]))
+    order = np.argsort(keys)
+    return keys[order], np.ascontiguousarray(vectors[order], np.float32)
 
 
 class AlsSource:

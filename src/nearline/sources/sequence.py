@@ -77,14 +77,16 @@ class SequenceSource(Indexing):
         """Return what `sequence_learning.learned` does; `{}` for too little data, or where the extra is not installed."""
         past = keys, stream, asked = stream_of(data)
         n = len(stream.items)
-        if n < self.least or len(asked) < 2 or data.earlier == {}:
+        if (n < self.least and not data.earlier) or len(asked) < 2 or data.earlier == {}:
             if data.earlier is None:
                 data.say(f"  sequence left out: {n:,} events are fewer than {self.least:,}")
             return {}
         if package := missing():
             data.say(f"  sequence left out: {package} is not installed: {REMEDY}")
             return {}
-        shape = Shape(self.dimensions or (64 if n < 5_000_000 else 128), self.blocks, lags=self._history.n)
+        # Who goes on keeps his dimensions, though fewer days have fewer events.
+        usual = shape_of(data.earlier).dimensions if data.earlier else (64 if n < 5_000_000 else 128)
+        shape = Shape(self.dimensions or usual, self.blocks, lags=self._history.n)
         recipe = recipe_for(n, len(keys), data.seed, goes_on(data.earlier, shape, self.buckets))
         if self.epochs:
             recipe = replace(recipe, epochs=self.epochs)

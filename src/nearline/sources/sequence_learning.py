@@ -32,10 +32,12 @@ Past = tuple[NDArray[np.uint64], Stream, NDArray[np.int64]]
 
 
 def stream_of(data: FitData) -> Past:
-    """Return the keys of the touched items, everyone's events in order, and the visitors who have two events or more."""
+    """Return the keys of the items touched now or before, everyone's events in order, and who has two events or more."""
     events = data.events[touching(data.events)]
     events = events[np.isin(events["item"], data.items)]
-    keys, items = np.unique(events["item"], return_inverse=True)
+    former = data.earlier["keys"] if data.earlier else np.empty(0, np.uint64)
+    keys = np.union1d(events["item"], former[np.isin(former, data.items)])
+    items = np.searchsorted(keys, events["item"])
     _, users = np.unique(events["user"], return_inverse=True)
     order = np.argsort(users, kind="stable")
     users, items, events = users[order], items[order], events[order]
