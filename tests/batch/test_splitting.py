@@ -26,6 +26,11 @@ def test_a_stray_event_long_before_leaves_something_to_fit_on() -> None:
 def test_a_long_history_is_judged_on_its_last_days() -> None:
     events = empty_events(1_000)
     events["ts"] = 1_700_000_000_000 + DAY * np.arange(1_000) // 10
-    times = split_times(events, Train(days=30, evaluate_days=7), order_only=False)
+    times = split_times(events, Train(days=30, evaluate_days=7, events=0), order_only=False)
     assert (times.end - times.taught, times.taught - times.fitted) == (7 * DAY, 7 * DAY)
     assert times.begin == times.end - 30 * DAY
+    # Fitting goes back as far as it needs to, and no window moves.
+    for least, days in ((200, 30), (500, 50), (5_000, 100)):
+        more = split_times(events, Train(days=30, evaluate_days=7, events=least), order_only=False)
+        assert (more.fitted, more.taught, more.end) == (times.fitted, times.taught, times.end)
+        assert abs((more.end - more.begin) / DAY - days) < 0.2

@@ -202,6 +202,9 @@ class Train(Struct, frozen=True):
     every: Annotated[str, Meta(description='Time between trainings, such as "24h" or "30m"; "" turns it off.')] = "24h"
     after_events: Annotated[int, Meta(description="Also train after so many new events; 0: never.", ge=0)] = 0
     days: Annotated[int, Meta(description="Days of events to learn from.", ge=1, le=36_500)] = 30
+    events: Annotated[
+        int, Meta(description="Events to learn from at least, also of days before, as far as there are any.", ge=0)
+    ] = 1_000_000
     evaluate_days: Annotated[int, Meta(description="The last of those days, kept apart to evaluate on.", ge=1, le=36_500)] = 7
     visitors: Annotated[
         float, Meta(description="Share of visitors whose events models are fitted on; the ranker learns from all.", gt=0, le=1)

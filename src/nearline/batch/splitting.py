@@ -25,7 +25,8 @@ class TimeSplit:
 def split_times(events: Events, train: Train, order_only: bool) -> TimeSplit:
     """Return the default split of a history.
 
-    By default the last 7 of 30 days evaluate and the 7 before teach; a shorter history is split in the same shares.
+    By default the last 7 of 30 days evaluate and the 7 before teach; a shorter history is split in the same shares. Fitting
+    begins earlier where these days have too few events.
     A few strays, long before all others, don't make a history longer. Order-only times count back from each user's last
     event, one second each: his last one evaluates, the four before teach.
     """
@@ -35,6 +36,10 @@ def split_times(events: Events, train: Train, order_only: bool) -> TimeSplit:
         return TimeSplit(first, last - 5 * SECOND, last - SECOND, last)
     begin = max(first, last - train.days * DAY)
     share = (last - max(begin, earliest(events["ts"]))) * train.evaluate_days / train.days
+    if train.events:
+        # Fitting little is quick, and what is older still teaches; the windows stay as they are.
+        behind = max(0, len(events) - train.events)
+        begin = min(begin, int(np.partition(events["ts"], behind)[behind])) if len(events) else begin
     return TimeSplit(begin, int(last - 2 * share), int(last - share), last)
 
 
