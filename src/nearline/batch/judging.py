@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from nearline.batch.metrics import coverage, gini
 from nearline.batch.reliability import Reliability, reliability
-from nearline.batch.replaying import replay
+from nearline.batch.replaying import RENEWED, replay
 from nearline.batch.teaching import Lesson, lessons_in_order
 from nearline.pipeline.pipeline import Pipeline
 from nearline.pipeline.run import Run
@@ -71,8 +71,11 @@ def judge(
         lessons: one target each, after everything the pipelines were fitted on.
     """
     verdicts = {name: Verdict() for name in pipelines}
-    for moment in replay(world, events, lessons_in_order(lessons)):
+    for done, moment in enumerate(replay(world, events, lessons_in_order(lessons))):
         lesson = lessons[moment.label]
+        if done % RENEWED == 0:
+            for pipeline in pipelines.values():
+                pipeline.renew(lesson.moment.query.now)
         target = int(world.item_slots(lesson.items)[0])
         for name, pipeline in pipelines.items():
             run = Run(lesson.moment.query, len(pipeline.sources))

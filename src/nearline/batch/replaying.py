@@ -13,6 +13,8 @@ from nearline.schema.query import Query
 from nearline.stores.world import OnlineWorld
 
 CHUNK = 1 << 16
+RENEWED = 50
+"""Moments between two renewals of the sources' indexes, which a server has about once a second."""
 T = TypeVar("T")
 
 

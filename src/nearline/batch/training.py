@@ -18,7 +18,7 @@ from nearline.batch.gates import comparison_gate, coverage_gate, finite_gate, te
 from nearline.batch.impressions import impression_lessons, touches
 from nearline.batch.judging import Verdict, judge
 from nearline.batch.popularity import PopularitySource
-from nearline.batch.replaying import replay
+from nearline.batch.replaying import RENEWED, replay
 from nearline.batch.splitting import TimeSplit, before, split_times
 from nearline.batch.teaching import Lesson, Teacher, lessons_in_order, sampled_lessons
 from nearline.pipeline.pipeline import Pipeline
@@ -185,6 +185,8 @@ def _teach(
     teacher = Teacher(fitted, tenant.app.outcomes, settings.seed)
     upto = events[events["ts"] <= times.taught]
     for done, moment in enumerate(replay(world, upto, lessons_in_order(lessons))):
+        if done % RENEWED == 0:
+            fitted.renew(moment.query.now)
         teacher.take(lessons[moment.label])
         if done % 5_000 == 4_999:
             say(f"  {done + 1:,} of {len(lessons):,} lists read")

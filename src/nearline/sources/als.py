@@ -1,13 +1,14 @@
 """ALS: matrix factorisation of who touched what (Hu, Koren, Volinsky 2008), asked with the recent history.
 
 No user vector is stored: the query's vector is folded in from the visitor's last items, the newest weighing most, as
-x = (YᵀY + λI)⁻¹ Σ decayʲ yⱼ. So it follows each click, and a release holds no user's data.
+x = (YᵀY + λI)⁻¹ Σ decayʲ yⱼ. So it follows each click, and a release holds no user's data. Items that come after training get
+vectors too: see `sources/new_item_vectors.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,31 +19,43 @@ from nearline.schema.candidates import F32, I32, NOTHING, Retrieved
 from nearline.schema.components import Arrays, FitData, Fold, Stateful, UserState, World
 from nearline.schema.factors import Factors, Recipe
 from nearline.schema.interactions import PairSums, confidence, touching
-from nearline.schema.kernel import f4, i4, kernel
+from nearline.schema.kernel import f4, i4, inline, kernel
 from nearline.schema.query import Query
 from nearline.schema.span import Span
 from nearline.sources.asked import asked_items
+from nearline.sources.neighbours import histories
+from nearline.sources.new_item_vectors import NewItemVectors, learned_lift, new_items
 from nearline.sources.vector_search import VectorSearch
+from nearline.sources.visits import VisitTables
 
 AGAIN = 3
 """Iterations that go on from earlier vectors."""
 
 
-@kernel(i4[::1], i4[::1], f4[::1], f4[:, ::1], f4[:, ::1], f4[::1])
-def _fold_in(recent: I32, rows: I32, decay: F32, vectors: F32, solve: F32, taste: F32) -> int:
-    """Fold the recent items in; return the one that does most for what is nearest, -1 where none has a vector."""
+@inline
+def _vector(row: int, vectors: F32, late: F32) -> Any:
+    return vectors[row] if row < len(vectors) else late[row - len(vectors)]
+
+
+@kernel(i4[::1], i4[::1], f4[::1], f4[:, ::1], f4[:, ::1], f4[:, ::1], f4[::1])
+def _fold_in(recent: I32, rows: I32, decay: F32, vectors: F32, late: F32, solve: F32, taste: F32) -> int:
+    """Fold the recent items in; return the one that does most for what is nearest, -1 where none has a vector.
+
+    Rows go on from those of `vectors` to those of `late`.
+    """
     total = np.zeros(len(taste), np.float32)
     for j in range(len(rows)):
         if rows[j] >= 0:
-            total += decay[j] * vectors[rows[j]]
+            total += decay[j] * _vector(rows[j], vectors, late)
     for d in range(len(taste)):
         taste += solve[d] * total[d]  # it is symmetric
     reason, most = -1, np.float32(-np.inf)
     for j in range(len(rows)):
         if rows[j] >= 0:
             product = np.float32(0.0)
+            own = _vector(rows[j], vectors, late)
             for d in range(len(taste)):
-                product += vectors[rows[j], d] * taste[d]
+                product += own[d] * taste[d]
             if decay[j] * product > most:
                 reason, most = recent[j], decay[j] * product
     return int(reason)
@@ -102,6 +115,9 @@ def _with_former(data: FitData, keys: NDArray[np.uint64], vectors: F32) -> tuple
     return keys[order], np.ascontiguousarray(vectors[order], np.float32)
 
 
+_NONE = np.empty((0, 0), np.float32)
+
+
 class AlsSource:
     """Items near the visitor's recent taste in a space learned from everyone's history.
 
@@ -111,6 +127,7 @@ class AlsSource:
         regularization, alpha, iterations: see `implicit.als`.
         ask: how many of the last items to fold in.
         decay: weight of each further one.
+        new_items: that get vectors at most, the most visited; 0 for none, and then visits are not kept.
     """
 
     name = "als"
@@ -121,6 +138,7 @@ class AlsSource:
     indexed = True
     surfaces = ("homepage", "email", "push", "search")
     search: VectorSearch | None = None
+    _new: NewItemVectors | None = None
     tunes: ClassVar[Mapping[str, Span]] = {
         "regularization": Span(0.005, 0.5, log=True),
         "alpha": Span(1, 50, log=True),
@@ -137,36 +155,51 @@ class AlsSource:
         iterations: int = 12,
         ask: int = 20,
         decay: float = 0.85,
+        new_items: int = 20_000,
     ) -> None:
         self.quota, self.factors, self.ask = quota, factors, ask
         self.regularization, self.alpha, self.iterations = regularization, alpha, iterations
-        self.state: tuple[Stateful, ...] = ()
+        self.new_items = new_items
+        self.state: tuple[Stateful, ...] = (VisitTables(),) if new_items else ()
         self.folds: tuple[Fold, ...] = (HistoryFold(),)
         self._decay = (decay ** np.arange(ask)).astype(np.float32)
 
     def fit(self, data: FitData) -> Arrays:
-        """Return `keys [n] uint64`, `vectors [n, factors] float32` and `solve [factors, factors]`; `{}` for too little data."""
+        """Return `keys [n] uint64`, `vectors [n, d] float32`, `solve [d, d]`, and for new items `lift [d + 1, d]`.
+
+        `{}` for too little data.
+        """
         recipe = Recipe(self.factors, self.regularization, self.alpha, self.iterations)
         found = (data.factoriser or factorised)(data, recipe)
         if found is None:
             return {}
         vectors, ridge = found.vectors, self.regularization * found.users / len(found.keys)
         gram = vectors.T @ vectors + ridge * np.eye(vectors.shape[1], dtype=np.float32)
-        return {"keys": found.keys, "vectors": vectors, "solve": np.linalg.inv(gram).astype(np.float32)}
+        solve = np.linalg.inv(gram).astype(np.float32)
+        arrays: Arrays = {"keys": found.keys, "vectors": vectors, "solve": solve}
+        return arrays | ({"lift": learned_lift(histories(data), found.keys, vectors)} if self.new_items else {})
 
     def bind(self, world: World, arrays: Arrays) -> None:
         """Take the vectors, and have them searched."""
-        self._world, self.search = world, None
+        self._world, self.search, self._new = world, None, None
         if arrays:
             self.search = VectorSearch(world, self.name, arrays)
             # Kernels read nothing that can't be written to, as what came from Spark can't.
             self._vectors: F32 = np.require(arrays["vectors"], np.float32, ["C", "W"])
             self._solve: F32 = arrays["solve"]
+            self._new = new_items(world, arrays, self.new_items) if self.new_items and "lift" in arrays else None
+            self._place()
 
     def renew(self, now: int) -> None:
-        """Let the index do what is better done beside searches."""
+        """Let the index do what is better done beside searches, and put the vectors of new items into it."""
         if self.search is not None:
             self.search.renew()
+            self._place()
+
+    def _place(self) -> None:
+        found = self._new.changed() if self._new is not None else None
+        if self.search is not None and found is not None and len(found[0]):
+            self.search.put(*found)
 
     def fetch(self, query: Query, user: UserState, limit: int) -> Retrieved:
         """Return the items nearest to the folded-in history and the page's item."""
@@ -174,7 +207,10 @@ class AlsSource:
             return NOTHING
         recent = asked_items(query, user, self._world, self.ask)
         taste = np.zeros(self._vectors.shape[1], np.float32)
-        reason = _fold_in(recent, self.search.rows(recent), self._decay, self._vectors, self._solve, taste)
+        rows, late = self.search.rows(recent), _NONE
+        if self._new is not None:
+            rows, late = self._new.beside(rows, recent)
+        reason = _fold_in(recent, rows, self._decay, self._vectors, late, self._solve, taste)
         if reason < 0:
             return NOTHING
         items, scores = self.search.nearest(taste, limit)
