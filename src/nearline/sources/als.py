@@ -25,6 +25,7 @@ from nearline.schema.span import Span
 from nearline.sources.asked import asked_items
 from nearline.sources.neighbours import histories
 from nearline.sources.new_item_vectors import NewItemVectors, learned_lift, new_items
+from nearline.sources.slot_vectors import product
 from nearline.sources.vector_search import VectorSearch
 from nearline.sources.visits import VisitTables
 
@@ -46,18 +47,18 @@ def _fold_in(recent: I32, rows: I32, decay: F32, vectors: F32, late: F32, solve:
     total = np.zeros(len(taste), np.float32)
     for j in range(len(rows)):
         if rows[j] >= 0:
-            total += decay[j] * _vector(rows[j], vectors, late)
+            own = _vector(rows[j], vectors, late)
+            for d in range(len(taste)):
+                total[d] += decay[j] * own[d]
     for d in range(len(taste)):
-        taste += solve[d] * total[d]  # it is symmetric
+        for e in range(len(taste)):
+            taste[e] += solve[d, e] * total[d]  # it is symmetric
     reason, most = -1, np.float32(-np.inf)
     for j in range(len(rows)):
         if rows[j] >= 0:
-            product = np.float32(0.0)
-            own = _vector(rows[j], vectors, late)
-            for d in range(len(taste)):
-                product += own[d] * taste[d]
-            if decay[j] * product > most:
-                reason, most = recent[j], decay[j] * product
+            near = decay[j] * product(_vector(rows[j], vectors, late), taste)
+            if near > most:
+                reason, most = recent[j], near
     return int(reason)
 
 

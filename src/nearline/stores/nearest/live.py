@@ -24,7 +24,7 @@ from nearline.stores.nearest.wanted import Wanted, choice
 
 logger = logging.getLogger("nearline.vectors")
 TAIL = 256
-"""Vectors in the tail from which `renew` scans them in."""
+"""Vectors in the tail from which `renew` scans them in; so does who puts as many at once."""
 LONG = 4_096
 """Vectors in the tail from which who puts more does."""
 SIDE = 32_768
@@ -144,7 +144,8 @@ class LiveIndex:
                 keys, vectors = keys[kept], vectors[kept]
             self._bury(self._seen, keys)
             self._append(self._seen, keys, vectors)
-            if self._seen.n - self._seen.tail >= LONG:
+            # As many at once are what a catalogue brought, not what comes one by one: no search is to meet them in the tail.
+            if len(keys) >= TAIL or self._seen.n - self._seen.tail >= LONG:
                 self._scan_in(self._seen)
 
     def drop(self, keys: Keys) -> None:
