@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nearline.features.history import HistoryFold
 from nearline.models.extra import REMEDY, SERVING, missing
@@ -15,11 +16,12 @@ from nearline.models.tower_graph import INPUTS, OUTPUTS
 from nearline.models.user_tower import Shape
 from nearline.schema.candidates import F32, I32, NOTHING, Retrieved
 from nearline.schema.components import Arrays, FitData, Fold, Stateful, UserState, World
+from nearline.schema.kernel import b1, f4, i4, kernel
 from nearline.schema.query import Query
 from nearline.sources.event_window import EventWindow, event_window
 from nearline.sources.indexing import Indexing
 from nearline.sources.sequence_learning import goes_on, learned, recipe_for, shape_of, stream_of
-from nearline.sources.slot_vectors import SlotVectors, products, slot_vectors
+from nearline.sources.slot_vectors import SlotVectors, product, products, slot_vectors
 from nearline.sources.vector_search import VectorSearch
 
 logger = logging.getLogger("nearline.sequence")
@@ -28,6 +30,39 @@ KEPT = 10_000
 """Visitors whose vectors are kept until their next event."""
 FLOOR = 16.0
 """What a candidate is told is the log of its probability above e⁻¹⁶."""
+
+
+@kernel(f4[:, ::1], f4[::1], i4[::1], f4[::1], f4[::1], f4[::1], f4[::1])
+def _explained(vectors: F32, taste: F32, recent: I32, decay: F32, best: F32, scores: F32, chances: F32) -> tuple[int, float]:
+    """Fill the chances of the first items by their scores; return the recent item that speaks most, and the log of the sum.
+
+    Args:
+        recent: oldest first.
+        decay: what the last event counts, the one before, ...
+        best: scores that the sum is over, the greatest first.
+    """
+    mass = 0.0
+    for i in range(len(best)):
+        mass += np.exp(best[i] - best[0])
+    total = best[0] + np.log(mass)
+    for i in range(len(chances)):
+        chances[i] = np.exp(scores[i] - total)
+    n = len(recent)
+    near = np.empty(n, np.float32)
+    for i in range(n):
+        near[i] = product(vectors[recent[i]], taste)
+    least, most, reason = near.min(), np.float32(-np.inf), recent[n - 1]
+    for i in range(n - 1, -1, -1):
+        said = decay[n - 1 - i] * (near[i] - least)
+        if said > most:
+            most, reason = said, recent[i]
+    return reason, total
+
+
+@kernel(b1[::1], i4[::1], f4, f4[::1])
+def _above(known: NDArray[np.bool_], items: I32, floor: float, out: F32) -> None:
+    for i in range(len(items)):
+        out[i] = max(out[i] - floor, np.float32(0.0)) if items[i] < len(known) and known[items[i]] else np.float32(0.0)
 
 
 class SequenceSource(Indexing):
@@ -139,8 +174,7 @@ class SequenceSource(Indexing):
         taste, _, total = user.memo.get(_memo(query)) or self._search(query, user, self.quota)
         if len(taste):
             products(vectors.vectors, taste, items, out[0])
-            known = vectors.known.take(items, mode="clip")
-            out[0] = np.where(known, np.maximum(out[0] - total + FLOOR, 0.0), 0.0)
+            _above(vectors.known, items, np.float32(total - FLOOR), out[0])
 
     def _search(self, query: Query, user: UserState, limit: int) -> tuple[F32, Retrieved, float]:
         """Return the visitor's vector, the items nearest to it, and the log of the sum of what their scores come to."""
@@ -154,14 +188,10 @@ class SequenceSource(Indexing):
         slots, scores = self.search.nearest(taste, max(limit, self.quota))
         if not len(slots):
             return _NOBODY, NOTHING, 0.0
-        # As many for every question, or what is told would depend on how deep was asked.
-        best = scores[: self.quota]
-        total = float(best[0] + np.log(np.exp(best - best[0]).sum()))
-        recent, near = window.slots[::-1], np.empty(len(window.slots), np.float32)
-        products(vectors.vectors, taste, np.ascontiguousarray(recent), near)
-        reason = recent[np.argmax(self._decay[: len(recent)] * (near - near.min()))]
-        items, chances = slots[:limit], np.exp(scores[:limit] - np.float32(total))
-        return taste, Retrieved(items, chances, np.full(len(items), reason, np.int32)), total
+        chances = np.empty(min(limit, len(slots)), np.float32)
+        # As many scores for every question, or what is told would depend on how deep was asked.
+        reason, total = _explained(vectors.vectors, taste, window.slots, self._decay, scores[: self.quota], scores, chances)
+        return taste, Retrieved(slots[:limit], chances, np.full(len(chances), reason, np.int32)), total
 
     def _taste(self, query: Query, user: UserState, window: EventWindow, vectors: SlotVectors) -> F32:
         """Return the visitor's vector; kept until his next event, unless the page adds to his history."""

@@ -19,7 +19,7 @@ from nearline.schema.vectors import Embedding, Keys, Packed, Vectors, Verdict
 from nearline.stores.key_index import KeyIndex
 from nearline.stores.nearest.packing import Header, pack, unpack
 from nearline.stores.nearest.scan import Scan
-from nearline.stores.nearest.segment import Found, Rows, Segment
+from nearline.stores.nearest.segment import Found, Rows, Segment, merged
 from nearline.stores.nearest.wanted import Wanted, choice
 
 logger = logging.getLogger("nearline.vectors")
@@ -256,8 +256,10 @@ def _search(seen: _Seen, query: Vectors, limit: int) -> Found:
     base, tail = len(seen.main), seen.tail
     if seen.n == base:
         return rows, scores
-    own, products = seen.side.search(query, limit)
+    own, near = seen.side.search(query, limit)
+    found = merged((rows, scores), (own + base, near), limit)
+    if seen.n == tail:
+        return found
     late = seen.late[tail - base : seen.n - base] @ query
-    rows, scores = np.concatenate((rows, own + base, np.arange(tail, seen.n))), np.concatenate((scores, products, late))
-    best = np.argsort(-scores, kind="stable")[:limit]
-    return rows[best], scores[best]
+    order = np.argsort(-late, kind="stable")
+    return merged(found, (order + tail, late[order]), limit)
