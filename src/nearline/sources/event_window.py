@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nearline.models.histories import gap_classes
+from nearline.models.histories import GAPS
 from nearline.schema.candidates import I32
 from nearline.schema.components import UserState, World
 from nearline.schema.event import Role
@@ -35,7 +35,7 @@ class EventWindow(NamedTuple):
     gaps: I32
 
 
-@kernel(i4[::1], u4[::1], u1[::1], i8, i8, b1[::1], i4[::1], i4[::1], i8[::1])
+@kernel(i4[::1], u4[::1], u1[::1], i8, i8, b1[::1], i8[::1], i4[:, ::1])
 def _events(
     slots: I32,
     seconds: NDArray[np.uint32],
@@ -43,12 +43,13 @@ def _events(
     count: int,
     now: int,
     known: NDArray[np.bool_],
-    out: I32,
-    out_roles: I32,
-    waits: NDArray[np.int64],
+    bounds: NDArray[np.int64],
+    own: I32,
 ) -> int:
-    """Write a ring's events, oldest first, and the seconds after each; return how many."""
+    """Write a ring's events, oldest first: items, roles, and how many bounds the seconds after each reach; return how many."""
     n = len(slots)
+    out, out_roles, gaps = own
+    waits = np.zeros(n, np.int64)
     found, last = 0, np.int64(0)
     first = max(0, count - n)
     for at in range(first, count):
@@ -71,6 +72,10 @@ def _events(
         last = np.int64(seconds[place])
     if found > 0:
         waits[found - 1] = now - last
+    for at in range(found):
+        gaps[at] = 0
+        for bound in bounds:
+            gaps[at] += waits[at] >= bound
     return found
 
 
@@ -92,11 +97,10 @@ def event_window(query: Query, user: UserState, world: World, known: NDArray[np.
         row = user.rows["history"]
         items: NDArray[np.uint64] = row["items"][0]
         n = len(items)
-        out, roles, waits = np.empty(n, np.int32), np.empty(n, np.int32), np.empty(n, np.int64)
-        slots, now = world.item_slots(items), query.now // 1000
-        count = _events(slots, row["seconds"][0], row["roles"][0], row["count"][0], now, known, out, roles, waits)
-        gaps = gap_classes(waits[:count]) if timed else np.zeros(count, np.int32)
-        own = EventWindow(out[:count], roles[:count], gaps)
+        found, slots, now = np.empty((3, n), np.int32), world.item_slots(items), query.now // 1000
+        bounds = GAPS if timed else GAPS[:0]
+        count = _events(slots, row["seconds"][0], row["roles"][0], row["count"][0], now, known, bounds, found)
+        own = EventWindow(*found[:, :count])
     if len(given):
         fresh = ~np.isin(own.slots, given)
         role = np.full(len(given), CLICK if query.item_id else INTENT, np.int32)

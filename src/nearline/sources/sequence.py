@@ -27,7 +27,7 @@ from nearline.sources.vector_search import VectorSearch
 logger = logging.getLogger("nearline.sequence")
 BUCKETS = 4096
 KEPT = 10_000
-"""Visitors whose vectors are kept until their next event."""
+"""Histories whose vectors are kept, the tower being the dearest part of a list."""
 FLOOR = 16.0
 """What a candidate is told is the log of its probability above e⁻¹⁶."""
 
@@ -157,7 +157,7 @@ class SequenceSource(Indexing):
         found = slot_vectors(self._world, self._arrays)
         if self.search is not None and len(found.new):
             self.search.put(self._world.columns.key[found.new], found.vectors[found.new])
-        self._made: dict[tuple[int, int, int], F32] = {}
+        self._made: dict[bytes, F32] = {}
         self._vectors = found
 
     def fetch(self, query: Query, user: UserState, limit: int) -> Retrieved:
@@ -174,7 +174,7 @@ class SequenceSource(Indexing):
         taste, _, total = user.memo.get(_memo(query)) or self._search(query, user, self.quota)
         if len(taste):
             products(vectors.vectors, taste, items, out[0])
-            _above(vectors.known, items, np.float32(total - FLOOR), out[0])
+            _above(vectors.known, items, total - FLOOR, out[0])
 
     def _search(self, query: Query, user: UserState, limit: int) -> tuple[F32, Retrieved, float]:
         """Return the visitor's vector, the items nearest to it, and the log of the sum of what their scores come to."""
@@ -184,7 +184,7 @@ class SequenceSource(Indexing):
         window = event_window(query, user, self._world, vectors.known, self._shape.lags, self._timed)
         if not len(window.slots) or limit < 1:
             return _NOBODY, NOTHING, 0.0
-        taste = self._taste(query, user, window, vectors)
+        taste = self._taste(window, vectors)
         slots, scores = self.search.nearest(taste, max(limit, self.quota))
         if not len(slots):
             return _NOBODY, NOTHING, 0.0
@@ -193,19 +193,17 @@ class SequenceSource(Indexing):
         reason, total = _explained(vectors.vectors, taste, window.slots, self._decay, scores[: self.quota], scores, chances)
         return taste, Retrieved(slots[:limit], chances, np.full(len(chances), reason, np.int32)), total
 
-    def _taste(self, query: Query, user: UserState, window: EventWindow, vectors: SlotVectors) -> F32:
-        """Return the visitor's vector; kept until his next event, unless the page adds to his history."""
-        name = (query.visitor, user.offset, int(window.gaps[-1]))
-        plain = not query.item_id and not query.cart
-        if plain and (kept := self._made.get(name)) is not None:
+    def _taste(self, window: EventWindow, vectors: SlotVectors) -> F32:
+        """Return the vector of whoever has such a history; kept for the next list, which comes before the next event mostly."""
+        name = b"".join(column.tobytes() for column in window)
+        if (kept := self._made.get(name)) is not None:
             return kept
         given = {"items": vectors.vectors[window.slots], "roles": window.roles, "gaps": window.gaps}
         (own,) = self._tower.run(**{name: given[name] for name in self._inputs})
         taste: F32 = np.ascontiguousarray(own.reshape(-1), np.float32)
-        if plain:
-            if len(self._made) >= KEPT:
-                self._made = {}
-            self._made[name] = taste
+        if len(self._made) >= KEPT:
+            self._made = {}
+        self._made[name] = taste
         return taste
 
 

@@ -30,11 +30,11 @@ _kept = threading.local()
 
 
 @inline
-def _dot(codes: Codes, first: int, query: NDArray[np.int16]) -> Any:
-    """Return an exact integer sum over one block; the casts to 32 bits let it be vectorised."""
+def _dot(codes: Codes, first: int, query: NDArray[np.int16], size: int) -> Any:
+    """Return an exact integer sum over a size that is written where it is called; the casts to 32 bits let it be vectorised."""
     total = np.int32(0)
-    own = codes[first : first + BLOCK]
-    for d in range(BLOCK):
+    own = codes[first : first + size]
+    for d in range(size):
         total = np.int32(total + np.int32(own[d]) * np.int32(query[d]))
     return total
 
@@ -55,12 +55,15 @@ def _scan(codes: Codes, scales: F32, query: F32, near: F32, keys: Keys, spare: K
     n, width, bits = len(scales), len(query), near.view(np.uint32)
     if width == BLOCK:
         for i in range(n):
-            near[i] = np.float32(_dot(codes, i * BLOCK, whole)) * (scales[i] * scale)
+            near[i] = np.float32(_dot(codes, i * BLOCK, whole, BLOCK)) * (scales[i] * scale)
+    elif width == 2 * BLOCK:
+        for i in range(n):
+            near[i] = np.float32(_dot(codes, 2 * i * BLOCK, whole, 2 * BLOCK)) * (scales[i] * scale)
     else:
         for i in range(n):
             total = np.int32(0)
             for d in range(0, width, BLOCK):
-                total = np.int32(total + _dot(codes, i * width + d, whole[d : d + BLOCK]))
+                total = np.int32(total + _dot(codes, i * width + d, whole[d : d + BLOCK], BLOCK))
             near[i] = np.float32(total) * (scales[i] * scale)
     # `head` wants positive numbers: those whose bits are half of what sorts as the products do.
     for i in range(n):
