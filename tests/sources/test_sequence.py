@@ -121,6 +121,25 @@ def test_it_learns_what_follows_and_says_how_long_it_learns(fitted: tuple[FitDat
     assert set((again.items[:3] % SHELVES).tolist()) == {7 % SHELVES}
 
 
+def test_the_tower_is_asked_once_for_a_history_whatever_was_shown_since(
+    fitted: tuple[FitData, Arrays, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, world, query = asked(fitted[1], [4, 9, 15])
+    runs, run = [], source._tower.run
+    monkeypatch.setattr(source._tower, "run", lambda **given: runs.append(1) or run(**given))
+    first = source.fetch(query, world.hydrate(query.visitor, NOW), 5)
+    shown = empty_events(1)
+    shown["item"], shown["user"], shown["ts"], shown["offset"] = key("i7"), query.visitor, NOW, 3
+    shown["kind"], shown["role"] = 1, 1
+    world.apply(shown)
+    again = source.fetch(query, world.hydrate(query.visitor, NOW), 5)
+    assert (len(runs), again.items.tolist()) == (1, first.items.tolist())
+    shown["offset"], shown["kind"], shown["role"], shown["weight"] = 4, 2, 3, 1000
+    world.apply(shown)
+    source.fetch(query, world.hydrate(query.visitor, NOW), 5)
+    assert len(runs) == 2
+
+
 @pytest.mark.parametrize("shape", [Shape(16), Shape(24, blocks=1, heads=3, lags=20, inner=4), Shape(8, blocks=3, heads=1)])
 def test_the_exported_tower_is_the_trained_one(shape: Shape) -> None:
     random = np.random.default_rng(4)

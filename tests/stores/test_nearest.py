@@ -90,6 +90,22 @@ def test_each_kind_finds_most_grows_and_travels(kind: str, tmp_path: Path) -> No
     assert len(index) == 6_000
 
 
+def test_what_a_catalogue_brings_at_once_is_not_left_in_the_tail() -> None:
+    random = np.random.default_rng(3)
+    keys, vectors = np.arange(1, 1_001, dtype=np.uint64), random.normal(size=(1_000, DIMENSIONS)).astype(np.float32)
+    index = LiveIndex(embedding_of("als", keys[:500], vectors[:500]), Wanted("scan"))
+    index.hold(keys[:500], vectors[:500])
+    index.put(keys[500:990], vectors[500:990])
+    seen = index._seen
+    assert seen is not None
+    assert (len(seen.side), seen.n - seen.tail) == (490, 0)
+    index.put(keys[990:], vectors[990:])
+    seen = index._seen
+    assert seen is not None
+    assert (len(seen.side), seen.n - seen.tail) == (490, 10)
+    check(index, dict(zip(keys.tolist(), vectors, strict=True)), vectors[7])
+
+
 Step = st.tuples(
     st.sampled_from(["put", "drop", "renew", "merge"]), st.lists(st.integers(1, 60), min_size=1, max_size=12), st.integers(0, 9)
 )
