@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from nearline.app.definition import App
 from nearline.features.suppression import SuppressionLists
@@ -126,18 +127,23 @@ def test_the_tower_is_asked_once_for_a_history_whatever_was_shown_since(
 ) -> None:
     source, world, query = asked(fitted[1], [4, 9, 15])
     runs, run = [], source._tower.run
-    monkeypatch.setattr(source._tower, "run", lambda **given: runs.append(1) or run(**given))
+
+    def counted(**given: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+        runs.append(len(given["items"]))
+        return run(**given)
+
+    monkeypatch.setattr(source._tower, "run", counted)
     first = source.fetch(query, world.hydrate(query.visitor, NOW), 5)
     shown = empty_events(1)
     shown["item"], shown["user"], shown["ts"], shown["offset"] = key("i7"), query.visitor, NOW, 3
     shown["kind"], shown["role"] = 1, 1
     world.apply(shown)
     again = source.fetch(query, world.hydrate(query.visitor, NOW), 5)
-    assert (len(runs), again.items.tolist()) == (1, first.items.tolist())
+    assert (runs, again.items.tolist()) == ([3], first.items.tolist())
     shown["offset"], shown["kind"], shown["role"], shown["weight"] = 4, 2, 3, 1000
     world.apply(shown)
     source.fetch(query, world.hydrate(query.visitor, NOW), 5)
-    assert len(runs) == 2
+    assert runs == [3, 4]
 
 
 @pytest.mark.parametrize("shape", [Shape(16), Shape(24, blocks=1, heads=3, lags=20, inner=4), Shape(8, blocks=3, heads=1)])
