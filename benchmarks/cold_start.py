@@ -1,137 +1,161 @@
-"""Cold start on real data: lists for users of whom 0, 1, 2 and 5 events are known, against recent popularity.
+"""Cold start on real data: lists by how much is known of who asks, against recent popularity.
 
-`python -m benchmarks.cold_start`. The last tenth of the data is walked through in order of time, every event revealed as it
-came. Before a new user's next event the engine (the code that serves, in this process) is asked for ten items, and so is what
-has been popular in the last days, without what the user had; the item that he took then is the right one. With `--train` a
-release is trained on the first nine tenths; without, the sources are blended as before any release.
+`python -m benchmarks.cold_start --data ../shared/data/movietweetings-100k`. The last tenth of the data is walked through in
+order of time, every event revealed as it came (protocol C). Before each event the engine (the code that serves, in this
+process) is asked for ten items, and so is what has been popular in the last days, without what the user had; the item that he
+took then is the right one. Lists are told apart by how many events of their user are known, and by how many of the right item
+are. A release is trained on the first nine tenths; with `--untrained` the sources are blended as before any release.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import json
-import tempfile
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from math import log2
 from pathlib import Path
-from statistics import fmean, stdev
 
+import msgspec
 import numpy as np
 
-from benchmarks.table import machine, say
-from nearline.app.load import load_app
-from nearline.app.sections import Settings
-from nearline.app.settings import settings_toml
-from nearline.app.tenant import Tenant
+from benchmarks.cold import HEAD, K, Shop, Worth, tenant_of
+from benchmarks.table import machine
 from nearline.batch.importers import load_dataset
-from nearline.batch.importing import import_dataset
-from nearline.batch.popularity import PopularitySource
-from nearline.batch.protocols import Holdout, Split, next_event
-from nearline.batch.training import train
-from nearline.embedded.engine import Engine
-from nearline.embedded.evaluation import app_source, evaluation_settings, event_bodies
-from nearline.schema.clock import DAY
-from nearline.schema.ids import visitor_key
-from nearline.schema.query import Query
-from nearline.serving.metrics import Metrics
-from nearline.serving.validate import EventValidator
+from nearline.batch.metrics import Estimate, estimate
+from nearline.batch.protocols import Split, next_event
+from nearline.embedded.evaluation import event_bodies
+from nearline.sim.chart import Panel, svg
 
+COMMAND = "python -m benchmarks.cold_start"
 DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "movietweetings-100k"
-KNOWN = (0, 1, 2, 5)
-K = 10
+FROM = (0, 1, 2, 3, 5, 10, 20)
+"""Where the groups of known events begin."""
+NAMES = ("0", "1", "2", "3-4", "5-9", "10-19", "20+")
 
 
-@dataclass(slots=True)
-class Worth:
-    """NDCG@10 of each list, ours and by popularity."""
+class Group(msgspec.Struct, frozen=True):
+    """Lists of which about as much was known."""
 
-    ours: list[float] = field(default_factory=list)
-    popular: list[float] = field(default_factory=list)
-
-    def line(self, known: int) -> str:
-        """Return a line of the table; the difference has the error of its pairs."""
-        pairs = [a - b for a, b in zip(self.ours, self.popular, strict=True)]
-        cells = [
-            f"{fmean(values):.4f} ± {stdev(values) / len(values) ** 0.5:.4f}" for values in (self.ours, self.popular, pairs)
-        ]
-        hits = [f"{sum(v > 0 for v in values) / len(values):.4f}" for values in (self.ours, self.popular)]
-        return f"| {known} | {len(pairs):,} | " + " | ".join([*cells, *hits]) + " |"
+    known: str
+    lists: int
+    ours: Estimate
+    popular: Estimate
+    difference: Estimate
+    reach: dict[str, float]
 
 
-def gain(items: Sequence[str], target: str) -> float:
-    """Return the NDCG of a list with one right item."""
-    return 1 / log2(items.index(target) + 2) if target in items else 0.0
+class Finding(msgspec.Struct, frozen=True):
+    """What a walk came to; `by_user` goes by the events known of who asks, `by_item` by those of the right item."""
+
+    data: str
+    command: str
+    machine: str
+    by_user: list[Group]
+    by_item: list[Group]
+    reach_of_lists: dict[str, float]
+    users_reached: float
+    coverage: float
+    coverage_of_popularity: float
 
 
-async def walk(tenant: Tenant, split: Split, most: int, seed: int) -> dict[int, Worth]:
-    """Reveal and ask, in order of time."""
-    reveal, seen = split.reveal, defaultdict[str, set[str]](set)
-    before = set(split.known["user_id"].to_pylist())
-    rows = list(zip(*(reveal[name].to_pylist() for name in ("user_id", "item_id", "timestamp")), strict=True))
-    new = sorted({user for user, _, _ in rows} - before)
-    asked = set(np.random.default_rng(seed).choice(new, min(most, len(new)), replace=False).tolist())
-    engine = Engine(tenant, Metrics())
-    await engine.open()
-    popularity = PopularitySource()
-    popularity.bind(engine.world, {})
-    validator = EventValidator(tenant.app, engine.catalog, tenant.clock, 3650 * DAY)
-    worth = {known: Worth() for known in KNOWN}
-    ids = engine.catalog.ids
-    for (user, item, now), body in zip(rows, event_bodies(reveal), strict=True):
-        had = seen[user]
-        if user in asked and len(had) in KNOWN and item not in had:
-            query = Query(visitor_key(user, ""), now, user, page_size=K, limits=False, log=False, rules=False)
-            served = await engine.recommend(query)
-            popular = popularity.fetch(query, engine.world.hydrate(query.visitor, now), K + len(had))
-            worth[len(had)].ours.append(gain([one.item_id for one in served.items], item))
-            fresh = [ids[slot] for slot in popular.items.tolist() if ids[slot] not in had]
-            worth[len(had)].popular.append(gain(fresh[:K], item))
-        had.add(item)
-        await engine.add_events(validator.validate(b"[" + body + b"]").records)
-    await engine.close()
-    return worth
+class Walk:
+    """The lists of a walk, in groups."""
+
+    def __init__(self) -> None:
+        self.by_user = {name: Worth() for name in NAMES}
+        self.by_item = {name: Worth() for name in NAMES}
+        self.reached: dict[str, bool] = defaultdict(bool)
+
+    def go(self, shop: Shop, split: Split, most: int, seed: int) -> None:
+        """Reveal and ask, in order of time; ask about at most so many users, all for 0."""
+        had, touches = defaultdict[str, set[str]](set), Counter[str](split.known["item_id"].to_pylist())
+        for user, item in zip(split.known["user_id"].to_pylist(), split.known["item_id"].to_pylist(), strict=True):
+            had[user].add(item)
+        rows = list(zip(*(split.reveal[name].to_pylist() for name in ("user_id", "item_id", "timestamp")), strict=True))
+        users = sorted({user for user, _, _ in rows})
+        asked = set(np.random.default_rng(seed).permutation(users)[: most or None].tolist())
+        for (user, item, now), body in zip(rows, event_bodies(split.reveal), strict=True):
+            if user in asked and item not in had[user]:
+                query = shop.query(user, now)
+                items, reach = shop.ask(query)
+                popular = shop.popular(query, had[user])
+                self.by_user[_group(len(had[user]))].add(items, popular, {item}, reach)
+                self.by_item[_group(touches[item])].add(items, popular, {item}, reach)
+                self.reached[user] |= reach != "popular"
+            had[user].add(item)
+            touches[item] += 1
+            shop.send(body)
 
 
-def measure(data: Path, holdout: Holdout, trained: bool, most: int, seed: int) -> dict[int, Worth]:
-    """Make a tenant of the first nine tenths, and walk through the rest."""
-    dataset = load_dataset(data)
-    split = next_event(dataset, holdout)
-    with tempfile.TemporaryDirectory(prefix="nearline-") as temporary:
-        folder = Path(temporary)
-        settings = evaluation_settings(Settings(), folder)
-        (folder / "app.py").write_text(app_source(dataset), encoding="utf-8")
-        (folder / "nearline.toml").write_text(settings_toml(settings), encoding="utf-8")
-        tenant = Tenant(load_app(folder / "app.py"), settings)
-        import_dataset(tenant, dataset, split.known)
-        if trained:
-            train(Tenant(tenant.app, settings), say)
-        return asyncio.run(walk(Tenant(tenant.app, settings), split, most, seed))
+def _group(known: int) -> str:
+    return NAMES[int(np.searchsorted(FROM, known, side="right")) - 1]
+
+
+def _groups(worth: dict[str, Worth]) -> list[Group]:
+    out = []
+    for name, one in worth.items():
+        if one.ours:
+            pairs = [a - b for a, b in zip(one.ours, one.popular, strict=True)]
+            out.append(Group(name, len(pairs), estimate(one.ours), estimate(one.popular), estimate(pairs), _shares(one.reach)))
+    return out
+
+
+def _shares(reach: Sequence[str]) -> dict[str, float]:
+    return {name: round(count / len(reach), 4) for name, count in Counter(reach).most_common()}
+
+
+def picture(found: Finding) -> str:
+    """Return quality by number of known events, of who asks and of the right item."""
+    panels = []
+    for title, groups in (("by events of the user", found.by_user), ("by events of the right item", found.by_item)):
+        known = {group.known: group for group in groups}
+        nothing = float("nan"), float("nan")
+        lines = {
+            name: [(e.mean, e.error) if (g := known.get(n)) and (e := getattr(g, field)) else nothing for n in NAMES]
+            for name, field in (("engine", "ours"), ("recent popularity", "popular"))
+        }
+        panels.append(Panel(f"NDCG@{K} {title}", lines))
+    return svg(f"Quality by number of known events, {found.data}", panels, "events known", 2, NAMES)
 
 
 def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Print the tables."""
+    parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--holdout", choices=("test", "validation"), default="test", help="tune on validation only")
-    parser.add_argument("--train", action="store_true")
-    parser.add_argument("--users", type=int, default=2000, help="new users asked about, drawn by seed")
+    parser.add_argument("--untrained", action="store_true", help="no release yet")
+    parser.add_argument("--users", type=int, default=0, help="users asked about, drawn by seed; 0 for all")
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--json", action="store_true", help="one line of means instead of the table")
+    parser.add_argument("--with", dest="extra", default="", help="a source beside the defaults, module:Class")
+    parser.add_argument("--out", type=Path, help="folder for cold_start.json and cold_start.svg")
     o = parser.parse_args()
     if not o.data.is_dir():
         raise SystemExit(f"there is no {o.data}; say where the data is with --data")
-    worth = measure(o.data, o.holdout, o.train, o.users, o.seed)
-    if o.json:
-        print(json.dumps({known: [round(fmean(w.ours), 4), round(fmean(w.popular), 4)] for known, w in worth.items()}))
-        return
-    print(f"{machine()}\n\n{o.data.name}, {'a trained release' if o.train else 'no release yet'}\n")
-    print("| known events | lists | NDCG@10 | of recent popularity | difference | HR@10 | of popularity |")
-    print("| --- " * 7 + "|")
-    for known, values in worth.items():
-        print(values.line(known))
+    dataset = load_dataset(o.data)
+    split, walk = next_event(dataset, o.holdout), Walk()
+    with tenant_of(dataset, split.known, not o.untrained, o.extra) as tenant:
+        shop = Shop(tenant)
+        walk.go(shop, split, o.users, o.seed)
+        coverage = [len(shown) / shop.size for shown in (shop.shown, shop.popular_shown)]
+        said = shop.coverage()
+        shop.close()
+    reach = [one for worth in walk.by_user.values() for one in worth.reach]
+    users = sum(walk.reached.values()) / len(walk.reached)
+    command = f"{COMMAND} --holdout {o.holdout}" + (" --untrained" if o.untrained else "")
+    found = Finding(
+        dataset.name, command, machine(), _groups(walk.by_user), _groups(walk.by_item), _shares(reach), users, *coverage
+    )
+    print(f"{found.machine}\n\n{found.data}, {split.name}, {'no release yet' if o.untrained else 'a trained release'}")
+    for title, worths in (("events of the user", walk.by_user), ("events of the item", walk.by_item)):
+        print(f"\n| {title} | {HEAD}")
+        for name, one in worths.items():
+            if one.ours:
+                print(one.line(name))
+    print(
+        f"\nlists by reach: {found.reach_of_lists}; users with a list that is personal or their segment's: {users:.1%}; {said}"
+    )
+    if o.out:
+        (o.out / "cold_start.json").write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=1))
+        (o.out / "cold_start.svg").write_text(picture(found), encoding="utf-8")
 
 
 if __name__ == "__main__":

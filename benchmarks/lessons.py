@@ -27,7 +27,7 @@ from nearline.batch.protocols import leave_one_out
 from nearline.batch.replaying import replay
 from nearline.batch.splitting import before, split_times
 from nearline.batch.teaching import Teacher, gather, lessons_in_order, sampled_lessons
-from nearline.embedded.evaluation import _learn_from_all, app_source, evaluation_settings
+from nearline.embedded.evaluation import app_source, evaluation_settings, learn_from_all
 from nearline.pipeline.ordering import fused
 from nearline.pipeline.run import Run
 from nearline.schema.candidates import F32, I32
@@ -90,7 +90,7 @@ def _save(file: Path, made: Lessons) -> None:
 def _tenant(data: Path, folder: Path) -> Tenant:
     dataset = named(load_dataset(data))
     known = leave_one_out(dataset, "validation").known
-    settings = evaluation_settings(_learn_from_all(Settings(), known), folder)
+    settings = evaluation_settings(learn_from_all(Settings(), known), folder)
     (folder / "app.py").write_text(app_source(dataset), encoding="utf-8")
     app: App = load_app(folder / "app.py")
     import_dataset(Tenant(app, settings), dataset, known)

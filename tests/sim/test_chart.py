@@ -23,6 +23,8 @@ def test_a_picture_has_a_line_for_each_configuration_within_its_panel() -> None:
     root = ElementTree.fromstring(svg("A <shop>", panels))
     texts = [element.text for element in root.iter(f"{SVG}text")]
     assert {"A <shop>", "a & b", "plain", "clicks <per> list", "next row", "week"} <= set(texts)
+    named = ElementTree.fromstring(svg("Named", panels[:1], points=("0", "1-2", "<9")))
+    assert {"0", "1-2", "<9"} <= {element.text for element in named.iter(f"{SVG}text")}
     lines = list(root.iter(f"{SVG}polyline"))
     assert [len(line.attrib["points"].split()) for line in lines] == [2, 2, 1, 2]
     for line in lines:

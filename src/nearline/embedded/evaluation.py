@@ -173,7 +173,7 @@ def evaluation_settings(base: Settings, folder: Path) -> Settings:
     )
 
 
-def _learn_from_all(base: Settings, known: pa.Table) -> Settings:
+def learn_from_all(base: Settings, known: pa.Table) -> Settings:
     """Return settings that train on everything known, the last tenth judging, unless the settings say which days."""
     if base.train.days != Settings().train.days:
         return base
@@ -204,7 +204,7 @@ def evaluate(plan: Plan, folder: Path, base: Settings | None = None, say: Say = 
     dataset, catalogue = _catalogue(dataset, split, plan.protocol)
     say(f"{dataset.name} {split.name}: {split.known.num_rows:,} events known, {len(cases):,} lists to ask for")
     folder.mkdir(parents=True, exist_ok=True)
-    settings = evaluation_settings(_learn_from_all(base or Settings(), split.known), folder)
+    settings = evaluation_settings(learn_from_all(base or Settings(), split.known), folder)
     (folder / "app.py").write_text(app_source(dataset, plan.repeats), encoding="utf-8")
     (folder / "nearline.toml").write_text(settings_toml(settings), encoding="utf-8")
     tenant = Tenant(load_app(folder / "app.py"), settings)

@@ -24,8 +24,8 @@ class Panel:
     lines: Mapping[str, Sequence[tuple[float, float]]]
 
 
-def svg(title: str, panels: Sequence[Panel], axis: str = "week", columns: int = 3) -> str:
-    """Return a picture; points are numbered from 1, bars are one standard error to both sides."""
+def svg(title: str, panels: Sequence[Panel], axis: str = "week", columns: int = 3, points: Sequence[str] = ()) -> str:
+    """Return a picture; points have names or are numbered from 1, bars are one standard error to both sides."""
     rows = -(-len(panels) // columns)
     names = list(dict.fromkeys(name for panel in panels for name in panel.lines))
     width, height = columns * WIDTH, 64 + rows * HEIGHT
@@ -42,11 +42,11 @@ def svg(title: str, panels: Sequence[Panel], axis: str = "week", columns: int = 
         x += 40 + 6.5 * len(name)
     for place, panel in enumerate(panels):
         row, column = divmod(place, columns)
-        parts.append(f'<g transform="translate({column * WIDTH},{56 + row * HEIGHT})">{_panel(panel, names, axis)}</g>')
+        parts.append(f'<g transform="translate({column * WIDTH},{56 + row * HEIGHT})">{_panel(panel, names, axis, points)}</g>')
     return "\n".join([*parts, "</svg>\n"])
 
 
-def _panel(panel: Panel, names: Sequence[str], axis: str) -> str:
+def _panel(panel: Panel, names: Sequence[str], axis: str, labels: Sequence[str]) -> str:
     bounds = [value + sign * (0 if math.isnan(error) else error) for line in panel.lines.values() for value, error in line
               for sign in (-1, 1) if not math.isnan(value)]  # fmt: skip
     marks = ticks(min(bounds, default=0.0), max(bounds, default=1.0))
@@ -62,8 +62,10 @@ def _panel(panel: Panel, names: Sequence[str], axis: str) -> str:
         y = at(0, mark)[1]
         parts.append(f'<path d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}" stroke="#ddd"/>')
         parts.append(f'<text x="{LEFT - 5}" y="{y + 4:.1f}" text-anchor="end">{mark:.4g}</text>')
-    for place in range(n):
-        parts.append(f'<text x="{at(place, low)[0]:.1f}" y="{HEIGHT - BOTTOM + 14}" text-anchor="middle">{place + 1}</text>')
+    for place, label in enumerate(labels or [str(place + 1) for place in range(n)]):
+        parts.append(
+            f'<text x="{at(place, low)[0]:.1f}" y="{HEIGHT - BOTTOM + 14}" text-anchor="middle">{escape(label)}</text>'
+        )
     parts.append(f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 6}" text-anchor="end">{escape(axis)}</text>')
     for name, line in panel.lines.items():
         colour = _colour(names.index(name))
