@@ -206,6 +206,7 @@ def scores(source: Any, world: OnlineWorld, user: str) -> dict[int, float]:
 
 
 WHATEVER_IS_DISLIKED = {
+    "cluster": "counts what everyone of a like taste does",
     "segment": "counts what everyone in a segment does",
     "trending": "counts what everyone does; one dislike is a drop in it",
     "popular": "counts what everyone does, as trending",
