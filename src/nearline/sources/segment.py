@@ -35,12 +35,11 @@ class SegmentSource:
     name = "segment"
     family = "segment"
     surfaces = ("homepage", "search")
-    default = False
     reason: ClassVar[str] = "segment"
     template: ClassVar[str] = "Popular with visitors like you"
     time_based = True
 
-    def __init__(self, quota: int = 50, refresh: int = 5 * SECOND, depth: int = 200) -> None:
+    def __init__(self, quota: int = 50, refresh: int = 30 * SECOND, depth: int = 200) -> None:
         self.quota, self.refresh, self.depth = quota, refresh, depth
         self.state: tuple[Stateful, ...] = (SegmentTables(),)
         self.folds: tuple[Fold, ...] = ()
