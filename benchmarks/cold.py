@@ -81,7 +81,7 @@ def tenant_of(dataset: Dataset, known: pa.Table, trained: bool = True, extra: st
     with tempfile.TemporaryDirectory(prefix="nearline-") as temporary:
         folder = Path(temporary)
         settings = evaluation_settings(learn_from_all(load_settings(None, os.environ), known), folder)
-        (folder / "app.py").write_text(_with(app_source(dataset), extra), encoding="utf-8")
+        (folder / "app.py").write_text(_with(app_source(dataset), extra, settings.train.deep), encoding="utf-8")
         (folder / "nearline.toml").write_text(settings_toml(settings), encoding="utf-8")
         tenant = Tenant(load_app(folder / "app.py"), settings)
         import_dataset(tenant, dataset, known)
@@ -90,13 +90,15 @@ def tenant_of(dataset: Dataset, known: pa.Table, trained: bool = True, extra: st
         yield Tenant(tenant.app, settings)
 
 
-def _with(source: str, extra: str) -> str:
+def _with(source: str, extra: str, deep: bool) -> str:
     if not extra:
         return source
     module, kind = extra.split(":")
     imports = f"from nearline.app.defaults import default_sources\nfrom {module} import {kind}\n"
     named = source.replace("from nearline import", f"{imports}from nearline import")
-    return named.replace("    events=[", f"    sources=[*default_sources(), {kind}()],\n    events=[", 1)
+    # The setting leaves deep sources out of the defaults only, not out of what an application names.
+    chosen = "*default_sources()" if deep else "*(each for each in default_sources() if not getattr(each, 'deep', False))"
+    return named.replace("    events=[", f"    sources=[{chosen}, {kind}()],\n    events=[", 1)
 
 
 class Shop:
