@@ -18,8 +18,11 @@ from nearline.sources.indexing import Indexing
 from nearline.sources.profile import gather, posted
 from nearline.sources.tally import first, room_for, scratch, take, tally
 
-DEPTH = 200
-"""Items kept per attribute value: the most touched ones, so that a common value costs no more than a rare one."""
+DEPTH, KNOWN = 200, 150
+"""Items kept per attribute value, so that a common value costs no more than a rare one; so many of them the most touched ones.
+
+The others are the newest of the least touched ones: nothing else would ever find what nobody knows yet.
+"""
 MOST = 256
 """Attribute values asked with at most."""
 
@@ -78,7 +81,12 @@ class ContentSource(Indexing):
         values, tokens = np.unique(names, return_inverse=True)
         items = np.repeat(np.arange(len(offsets) - 1, dtype=np.int32), np.diff(offsets))
         touches = self._world.rows["item_totals"]["counts"][: len(offsets)].sum(axis=1)
-        kept, starts = posted(tokens, np.lexsort((items, -touches[items], tokens)), DEPTH)
+        _, starts = posted(tokens, order := np.lexsort((items, -touches[items], tokens)), len(tokens))
+        place = np.empty(len(tokens), np.int64)
+        place[order] = np.arange(len(tokens)) - starts[tokens[order]]
+        unknown = place >= KNOWN
+        order = np.lexsort((np.where(unknown, -items, place), np.where(unknown, touches[items], 0), unknown, tokens))
+        kept, starts = posted(tokens, order, DEPTH)
         n = max(1, np.count_nonzero(np.diff(offsets)))
         idf = (np.log(n / np.maximum(1, np.bincount(tokens, minlength=len(values)))) + 0.1).astype(np.float32)
         self._made = offsets, tokens.astype(np.int32), idf[tokens], starts, items[kept]
