@@ -34,7 +34,7 @@ from nearline.batch.training import train
 from nearline.embedded.evaluation import (
     Plan,
     Timer,
-    _learn_from_all,
+    learn_from_all,
     app_source,
     evaluation_settings,
     some_cases,
@@ -142,7 +142,7 @@ def lists(data: Path, holdout: Holdout, users: int, seed: int, new_items: int) -
     train_so = msgspec.structs.replace(base.train, seed=seed, deep=False)
     with tempfile.TemporaryDirectory(prefix="nearline-") as temporary:
         folder = Path(temporary)
-        settings = evaluation_settings(_learn_from_all(base, split.known), folder)
+        settings = evaluation_settings(learn_from_all(base, split.known), folder)
         settings = msgspec.structs.replace(
             settings,
             components=options,
