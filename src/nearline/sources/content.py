@@ -81,7 +81,8 @@ class ContentSource(Indexing):
         values, tokens = np.unique(names, return_inverse=True)
         items = np.repeat(np.arange(len(offsets) - 1, dtype=np.int32), np.diff(offsets))
         touches = self._world.rows["item_totals"]["counts"][: len(offsets)].sum(axis=1)
-        _, starts = posted(tokens, order := np.lexsort((items, -touches[items], tokens)), len(tokens))
+        order = np.lexsort((items, -touches[items], tokens))
+        _, starts = posted(tokens, order, len(tokens))
         place = np.empty(len(tokens), np.int64)
         place[order] = np.arange(len(tokens)) - starts[tokens[order]]
         unknown = place >= KNOWN
