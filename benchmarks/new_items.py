@@ -34,9 +34,9 @@ from nearline.batch.training import train
 from nearline.embedded.evaluation import (
     Plan,
     Timer,
-    learn_from_all,
     app_source,
     evaluation_settings,
+    learn_from_all,
     some_cases,
     walk,
 )
