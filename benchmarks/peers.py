@@ -2,12 +2,15 @@
 
 `python -m benchmarks.peers --data ../shared/data/ml-100k --protocol C`. Each is fitted on what the protocol lets be known;
 what is revealed later moves counters and the history that a user is asked with, as far as the model can follow it. ALS and
-BM25 are those of `implicit`; EASE is Steck's closed form (2019), while there are at most 8,000 items.
+BM25 are those of `implicit`; EASE is Steck's closed form (2019), while there are at most 8,000 items. With `--lenskit
+.../python`, an environment in which LensKit is installed, its item kNN and implicit ALS are asked too, with the same histories.
 """
 
 from __future__ import annotations
 
 import argparse
+import subprocess
+import tempfile
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -147,8 +150,32 @@ def peers(known: Sequence[tuple[str, int, int]], n_items: int) -> dict[str, Peer
     return out
 
 
+def lenskit_lists(
+    python: str, known: Sequence[tuple[str, int, int]], asked: Sequence[Sequence[int]], n_items: int, repeats: bool
+) -> dict[str, list[list[int]]]:
+    """Return each case's best items by LensKit's models, fitted and asked in another environment."""
+    users = {user: place for place, user in enumerate(dict.fromkeys(user for user, _, _ in known))}
+    pairs = np.array(sorted({(users[user], item) for user, item, _ in known}))
+    with tempfile.TemporaryDirectory(prefix="nearline-") as folder:
+        given, written = Path(folder) / "given.npz", Path(folder) / "written.npz"
+        flat = np.array([item for own in asked for item in own], np.int64)
+        starts = np.concatenate(([0], np.cumsum([len(own) for own in asked]))).astype(np.int64)
+        np.savez(
+            given, users=pairs[:, 0], items=pairs[:, 1], n_items=n_items, history=flat, starts=starts, repeats=repeats, k=K
+        )
+        program = str(Path(__file__).with_name("lenskit_peers.py"))
+        subprocess.run([python, program, str(given), str(written)], check=True)
+        found = np.load(written)
+        return {str(name): rows.tolist() for name, rows in zip(found["names"], found["best"], strict=True)}
+
+
 def measure(
-    split: Split, cases: Sequence[Case], items: Sequence[str], frozen: bool = False, repeats: bool = False
+    split: Split,
+    cases: Sequence[Case],
+    items: Sequence[str],
+    frozen: bool = False,
+    repeats: bool = False,
+    lenskit: str = "",
 ) -> dict[str, Summary]:
     """Return what each peer's lists are worth.
 
@@ -156,6 +183,7 @@ def measure(
         items: what is ranked.
         frozen: nothing is revealed.
         repeats: what a user had may be listed again.
+        lenskit: a Python that has LensKit; none: without it.
     """
     place = {item: k for k, item in enumerate(items)}
 
@@ -169,6 +197,7 @@ def measure(
     for user, item, _ in known:
         history.setdefault(user, []).append(item)
     lists: dict[str, list[list[str]]] = {name: [] for name in fitted}
+    asked: list[list[int]] = []
     done = 0
     for case in cases:
         for user, item, ms in later[done : case.revealed]:
@@ -177,6 +206,7 @@ def measure(
                 peer.reveal(item, ms)
         done = max(done, min(case.revealed, len(later)))
         mine = history.get(case.user_id, [])
+        asked.append(list(mine))
         for name, peer in fitted.items():
             scores = peer.scores(mine, case.now_ms)
             if not repeats and mine:
@@ -184,7 +214,12 @@ def measure(
                 scores[mine] = -np.inf
             best = np.argpartition(-scores, K)[:K]
             lists[name].append([items[k] for k in best[np.argsort(-scores[best], kind="stable")].tolist()])
-    return {name: evaluate_lists(own, cases, len(items), K) for name, own in lists.items()}
+    if lenskit:
+        for name, found in lenskit_lists(lenskit, known, asked, len(items), repeats).items():
+            # A stranger's list is what is popular, as for the other models.
+            both = zip(found, lists["popularity"], strict=True)
+            lists[name] = [popular if row[0] < 0 else [items[k] for k in row] for row, popular in both]
+    return {name: evaluate_lists(best, cases, len(items), K) for name, best in lists.items()}
 
 
 def main() -> None:
@@ -196,6 +231,7 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=0, help="ask about so many users only; 0: all")
     parser.add_argument("--frozen", action="store_true", help="C: stream nothing in after the split")
     parser.add_argument("--repeats", action="store_true", help="what a user had may be listed again")
+    parser.add_argument("--lenskit", default="", help="a Python in whose environment LensKit is installed")
     o = parser.parse_args()
     dataset = named(load_dataset(o.data))
     split = PROTOCOLS[o.protocol](dataset, o.holdout)
@@ -206,7 +242,7 @@ def main() -> None:
     cases = some_cases(split.cases, o.users, 7)
     say(f"{dataset.name} {split.name}: {len(cases):,} lists of {len(ranked):,} items; {machine()}")
     print("| peer | HR@10 | NDCG@10 | recall@10 | coverage |\n| --- | --- | --- | --- | --- |")
-    for name, found in measure(split, cases, ranked, o.frozen, o.repeats).items():
+    for name, found in measure(split, cases, ranked, o.frozen, o.repeats, o.lenskit).items():
         means = (f"{one.mean:.4f} ± {one.error:.4f}" for one in (found.hit_rate, found.ndcg, found.recall))
         print(f"| {name} | {' | '.join(means)} | {found.coverage:.3f} |")
 

@@ -13,10 +13,14 @@ from typer.testing import CliRunner
 from nearline import App
 from nearline.app.defaults import components, tunable
 from nearline.app.options import numbers
+from nearline.app.sections import ComponentSettings, Settings, Storage
+from nearline.app.sections import Train as TrainSettings
 from nearline.app.settings import load_settings
+from nearline.app.tenant import Tenant
 from nearline.batch.tuning import Chosen, Worth, axes, best, changes, tune
 from nearline.cli.main import cli, main
 from nearline.schema.errors import NearlineError
+from nearline.sources.als import AlsSource
 
 APP = App(events=["view", "click"])
 
@@ -61,7 +65,17 @@ def test_what_is_found_is_what_the_settings_take(tmp_path: Path) -> None:
     made = components(APP, options=options)
     ease = next(source for source in made.sources if source.name == "ease")
     assert vars(ease)["fade"] == pytest.approx(chosen["ease"]["fade"], rel=0.01)
-    assert vars(made.ranker)["trees"] == chosen["trees"]["trees"] != 120
+    assert vars(made.ranker)["trees"] == chosen["trees"]["trees"] != 300
+
+
+@pytest.mark.parametrize(("options", "factors"), [({}, 16), ({"als": {"factors": 24.0}}, 24)])
+def test_what_an_option_says_of_als_goes_before_the_size_of_all_embeddings(
+    options: dict[str, dict[str, float]], factors: int, tmp_path: Path
+) -> None:
+    settings = Settings(
+        storage=Storage(path=str(tmp_path)), train=TrainSettings(embeddings=16), components=ComponentSettings(options=options)
+    )
+    assert [source.factors for source in Tenant(APP, settings).parts.sources if isinstance(source, AlsSource)] == [factors]
 
 
 @pytest.mark.parametrize(

@@ -105,13 +105,14 @@ class Tenant:
     @cached_property
     def parts(self) -> Components:
         """The application's components, fitted with the settings' quotas and rule values."""
-        found = components(self.app, self.meta.order_only, self.settings.components.options)
+        options = self.settings.components.options
+        found = components(self.app, self.meta.order_only, options)
         if not self.settings.train.deep and self.app.sources is None:
             shallow = tuple(source for source in found.sources if not getattr(source, "deep", False))
             found = replace(found, sources=shallow)
         for source in found.sources:
             source.quota = self.settings.candidates.quota.get(source.name, source.quota)
-            if isinstance(source, AlsSource) and self.app.sources is None:
+            if isinstance(source, AlsSource) and self.app.sources is None and "factors" not in options.get(source.name, {}):
                 source.factors = self.settings.train.embeddings
         for feature in found.features:
             if isinstance(feature, ItemCountsFeature):
