@@ -220,7 +220,7 @@ class Train(Struct, frozen=True):
             'have been looked at, as estimated ("weights"), if it stands above a touched one ("cut"), or always ("ignore").'
         ),
     ] = "weights"
-    embeddings: Annotated[int, Meta(description="Dimension of user and item vectors.", ge=4, le=2048)] = 128
+    embeddings: Annotated[int, Meta(description="Dimension of user and item vectors.", ge=4, le=2048)] = 64
     deep: Annotated[
         bool, Meta(description="Train the models that need the extra deep, where it is installed and there are enough events.")
     ] = True

@@ -124,7 +124,7 @@ class AlsSource:
 
     Args:
         quota: candidates at most.
-        factors: dimension of the vectors (128 by default; what `train` exports).
+        factors: dimension of the vectors (64 by default; what `train` exports).
         regularization, alpha, iterations: see `implicit.als`.
         ask: how many of the last items to fold in.
         decay: weight of each further one.
@@ -150,7 +150,7 @@ class AlsSource:
     def __init__(
         self,
         quota: int = 500,
-        factors: int = 128,
+        factors: int = 64,
         regularization: float = 0.05,
         alpha: float = 10.0,
         iterations: int = 12,
