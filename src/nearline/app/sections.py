@@ -212,7 +212,7 @@ class Train(Struct, frozen=True):
     warm_start: Annotated[
         bool, Meta(description="Go on from the newest release that knows nothing of what is judged by, in models that can.")
     ] = True
-    examples: Annotated[int, Meta(description="Lists sampled to teach the ranker.", ge=100, le=100_000_000)] = 16_000
+    examples: Annotated[int, Meta(description="Lists sampled to teach the ranker.", ge=100, le=100_000_000)] = 24_000
     position_bias: Annotated[
         Literal["weights", "cut", "ignore"],
         Meta(
