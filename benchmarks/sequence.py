@@ -64,7 +64,8 @@ def measured(folder: Path, data: Path, holdout: str, users: int) -> list[Row]:
         if place < TIMED:
             for name, kept in (("with the tower", False), ("no event since", True)):
                 if not kept:
-                    source._made = {}
+                    assert source._vectors is not None
+                    source._vectors.made.clear()
                 user = world.hydrate(visitor, case.now_ms)
                 began = time.perf_counter()
                 source.fetch(query, user, source.quota)

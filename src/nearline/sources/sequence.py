@@ -157,7 +157,6 @@ class SequenceSource(Indexing):
         found = slot_vectors(self._world, self._arrays)
         if self.search is not None and len(found.new):
             self.search.put(self._world.columns.key[found.new], found.vectors[found.new])
-        self._made: dict[bytes, F32] = {}
         self._vectors = found
 
     def fetch(self, query: Query, user: UserState, limit: int) -> Retrieved:
@@ -196,14 +195,15 @@ class SequenceSource(Indexing):
     def _taste(self, window: EventWindow, vectors: SlotVectors) -> F32:
         """Return the vector of whoever has such a history; kept for the next list, which comes before the next event mostly."""
         name = b"".join(column.tobytes() for column in window)
-        if (kept := self._made.get(name)) is not None:
+        made = vectors.made
+        if (kept := made.get(name)) is not None:
             return kept
         given = {"items": vectors.vectors[window.slots], "roles": window.roles, "gaps": window.gaps}
         (own,) = self._tower.run(**{name: given[name] for name in self._inputs})
         taste: F32 = np.ascontiguousarray(own.reshape(-1), np.float32)
-        if len(self._made) >= KEPT:
-            self._made = {}
-        self._made[name] = taste
+        if len(made) >= KEPT:
+            made.clear()
+        made[name] = taste
         return taste
 
 

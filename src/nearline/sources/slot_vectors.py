@@ -24,11 +24,13 @@ class SlotVectors(NamedTuple):
         vectors: by slot, zeros where nothing is known, `[n_slots, d] float32`.
         known: which slots have a vector, `[n_slots] bool`.
         new: slots of items that the release has no vector of, `[m] int64`.
+        made: visitors' vectors made from these, `[d] float32` each, by what their histories are; with them they go.
     """
 
     vectors: F32
     known: NDArray[np.bool_]
     new: NDArray[np.int64]
+    made: dict[bytes, F32]
 
 
 def slot_vectors(world: World, arrays: Arrays) -> SlotVectors:
@@ -48,7 +50,7 @@ def slot_vectors(world: World, arrays: Arrays) -> SlotVectors:
     if len(new):
         vectors[new] = said(arrays["table"], buckets_of(item_tokens(world, new), len(arrays["table"])))
     known = np.asarray(vectors.any(axis=1), np.bool_)
-    return SlotVectors(vectors, known, new[known[new]])
+    return SlotVectors(vectors, known, new[known[new]], {})
 
 
 @inline
