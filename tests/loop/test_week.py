@@ -83,13 +83,13 @@ def test_a_week_of_the_loop(tmp_path: Path) -> None:
         ranked = ask(someone)
         assert (ranked.model_version, ranked.served_from) == ("r000001", "ranker")
 
-        # A click makes the very next list another one, and not that of others.
+        # A click makes the very next list another one, and not that of others; what trends may swap two of theirs.
         before, others = ask(someone), ask(other)
         tell(someone, "click", names(before)[7])
         after = ask(someone)
         assert names(after) != names(before)
         assert after.offset == before.offset + 1
-        assert names(ask(other)) == names(others)
+        assert sorted(names(ask(other))) == sorted(names(others))
 
         # A week of visitors; half of it is archived meanwhile.
         page_errors = 0
@@ -128,7 +128,7 @@ def test_a_week_of_the_loop(tmp_path: Path) -> None:
         assert user.rows["history"]["count"][0] >= 2
         warm, cold = ask(back), ask("never-seen")
         assert {item.rec_source for item in warm.items} & {"covisit", "als", "content", "history"}
-        assert {item.rec_source for item in cold.items} == {"trending"}
+        assert {item.rec_source for item in cold.items} <= {"segment", "trending"}
         assert names(warm) != names(cold)
 
         # Two users go: the lists at once, the next release though the lake still has them, then the lake.

@@ -174,7 +174,8 @@ class AlsSource:
         found = (data.factoriser or factorised)(data, recipe)
         if found is None:
             return {}
-        vectors, ridge = found.vectors, self.regularization * found.users / len(found.keys)
+        # Kernels read nothing that can't be written to, as what came from Spark can't.
+        vectors, ridge = np.require(found.vectors, np.float32, ["C", "W"]), self.regularization * found.users / len(found.keys)
         gram = vectors.T @ vectors + ridge * np.eye(vectors.shape[1], dtype=np.float32)
         solve = np.linalg.inv(gram).astype(np.float32)
         arrays: Arrays = {"keys": found.keys, "vectors": vectors, "solve": solve}
