@@ -81,6 +81,22 @@ class Fitted:
         return self._ask(history) if history else self._popularity.scores(history, ms)
 
 
+class OwnLast:
+    """What the visitor touched last, the newest first: hard to beat where the same items come again."""
+
+    def __init__(self, n_items: int) -> None:
+        self._n_items = n_items
+
+    def reveal(self, item: int, ms: int) -> None:
+        """Nothing is counted: the history says it all."""
+
+    def scores(self, history: Sequence[int], ms: int) -> F64:
+        """Return the place in the history of each item's last touch."""
+        out = np.zeros(self._n_items)
+        out[np.asarray(history, np.int64)] = np.arange(1, len(history) + 1)
+        return out
+
+
 def als(matrix: Any, seed: int = 1) -> Callable[[Sequence[int]], F64]:
     """Return implicit ALS with 64 factors, the user's vector made from his history."""
     model = AlternatingLeastSquares(factors=64, iterations=15, random_state=seed, num_threads=1)
@@ -193,6 +209,8 @@ def measure(
 
     known, later = numbers(split.known), [] if frozen else numbers(split.reveal)
     fitted = peers(known, len(items))
+    if repeats:
+        fitted["own last items"] = OwnLast(len(items))
     history: dict[str, list[int]] = {}
     for user, item, _ in known:
         history.setdefault(user, []).append(item)
