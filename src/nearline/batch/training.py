@@ -97,8 +97,18 @@ def _train(
     fine = drawn(cleaned["user"], settings.visitors, settings.seed)
     past_only = cleaned[fine & before(cleaned, times.fitted)]
     tokens = item_tokens(world, world.item_slots(item_keys).astype(np.int64))
-    data = FitData(past_only, item_keys, times.fitted, settings.seed, times.begin, factoriser, order_only, tokens, say=say)
-    data = replace(data, share=settings.visitors)
+    data = FitData(
+        past_only,
+        item_keys,
+        times.fitted,
+        settings.seed,
+        times.begin,
+        factoriser,
+        order_only,
+        tokens,
+        share=settings.visitors,
+        say=say,
+    )
     earlier = tenant.releases.earlier(times.fitted, tenant.feature_set) if settings.warm_start else {}
     arrays = _fit(tenant, data, earlier)
     say("sources fitted: " + (", ".join(name for name, own in arrays.items() if own) or "none"))

@@ -24,8 +24,8 @@ FAMILIES = {
 
 Chosen on the validation part of MovieTweetings (`benchmarks.cold_start`): a collaborative source that has anything to say after
 one event is worth hearing, and popularity fades slowly. What is merely preferred gives way as soon as there are items to go by.
-What he asks for in words counts throughout, and more than what trends and his
-segment say together. What rules bring in says nothing of where it belongs.
+What he asks for in words counts throughout, and more than what trends and his segment say together. What rules bring in says
+nothing of where it belongs.
 """
 HALF = 3.0
 """Touched items at which the weights are half-way."""

@@ -8,17 +8,14 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from nearline.features.history import HistoryFold
-from nearline.schema.candidates import F32, I32, NOTHING, Retrieved
-from nearline.schema.components import Arrays, FitData, Fold, Stateful, UserState, World
+from nearline.schema.candidates import F32, I32
+from nearline.schema.components import Arrays, FitData
 from nearline.schema.kernel import f4, f8, i4, i8, kernel
-from nearline.schema.query import Query
 from nearline.schema.span import Span
-from nearline.sources.asked import asked_items, ways
-from nearline.sources.dense import ask, packed, told, unpacked
+from nearline.sources.asked import ways
+from nearline.sources.dense import packed
+from nearline.sources.dense_source import DenseSource
 from nearline.sources.neighbours import histories, sampled
-from nearline.sources.row_map import RowMap
-from nearline.sources.tally import first, room_for, scratch
 
 LARGEST = 8_000
 """Items: four matrices of so many squared, 4 bytes each, are held while fitting (1 GB)."""
@@ -57,7 +54,7 @@ def _pairs(
                 beside[item, items[second]] += np.float32(together) * part
 
 
-class EaseSource:
+class EaseSource(DenseSource):
     """What comes after the visitor's last items, and goes with them, once all other items are accounted for.
 
     EASE (Steck 2019) regresses each item on all others by G = XᵀX. Here what a visitor did l steps before an event explains it
@@ -80,10 +77,6 @@ class EaseSource:
     """
 
     name = "ease"
-    family = "collaborative"
-    reason: ClassVar[str] = "because_you_viewed"
-    template: ClassVar[str] = "Because you viewed {title}"
-    time_based = False
     largest = LARGEST
     tells = ("last", "recent", "long")
     tunes: ClassVar[Mapping[str, Span]] = {
@@ -93,7 +86,6 @@ class EaseSource:
         "decay": Span(0.5, 0.95),
         "long": Span(0.9, 0.99),
     }
-    _mapped: RowMap | None = None
 
     def __init__(
         self,
@@ -105,11 +97,9 @@ class EaseSource:
         decay: float = 0.75,
         long: float = 0.97,
     ) -> None:
-        self.quota, self.ask = quota, ask
+        decays = ways(ask, decay, long)
+        super().__init__(quota, decays[1:2, :ask], decays[:, None])
         self.regularization, self.fade, self.together = regularization, fade, together
-        self.state: tuple[Stateful, ...] = ()
-        self.folds: tuple[Fold, ...] = (HistoryFold(),)
-        self._decays = ways(ask, decay, long)
 
     def fit(self, data: FitData) -> Arrays:
         """Return `keys [n] uint64`, `model [1, n, n] int16` and `units [1, n] float32`; `{}` for too little, or too much."""
@@ -135,41 +125,3 @@ class EaseSource:
         np.fill_diagonal(model, 0.0)
         codes, units = packed(model[None])
         return {"keys": past.keys, "model": codes, "units": units}
-
-    def bind(self, world: World, arrays: Arrays) -> None:
-        """Take the model, and the rows of this process's items."""
-        self._world, self._mapped = world, None
-        if arrays:
-            self._mapped = RowMap(world, arrays["keys"])
-            self._model, self._units = unpacked(arrays)
-
-    def fetch(self, query: Query, user: UserState, limit: int) -> Retrieved:
-        """Return the items that the last ones, and the page's, speak for."""
-        if self._mapped is None:
-            return NOTHING
-        recent = asked_items(query, user, self._world, self.ask)
-        if len(recent) == 0:
-            return NOTHING
-        row_of, slots = self._mapped.current()
-        found = room_for(limit, len(slots))
-        count = ask(
-            recent,
-            self._decays[1:2],
-            row_of,
-            self._model,
-            self._units,
-            slots,
-            scratch(len(slots)),
-            found.items,
-            found.scores,
-            found.because,
-        )
-        return first(found, count)
-
-    def tell(self, query: Query, user: UserState, items: I32, out: F32) -> None:
-        """Fill `[3, n] float32`: what the last item says, what the last ones do, and what all do."""
-        if self._mapped is None:
-            out[:] = 0.0
-            return
-        recent = asked_items(query, user, self._world, self._decays.shape[1])
-        told(recent, self._decays[:, None], self._mapped.current()[0], self._model, self._units, items, out)

@@ -8,17 +8,13 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from nearline.features.history import HistoryFold
-from nearline.schema.candidates import F32, I32, NOTHING, Retrieved
-from nearline.schema.components import Arrays, FitData, Fold, Stateful, UserState, World
+from nearline.schema.candidates import F32, I32
+from nearline.schema.components import Arrays, FitData
 from nearline.schema.kernel import f4, i4, i8, kernel
-from nearline.schema.query import Query
 from nearline.schema.span import Span
-from nearline.sources.asked import asked_items
-from nearline.sources.dense import ask, packed, told, unpacked
+from nearline.sources.dense import packed
+from nearline.sources.dense_source import DenseSource
 from nearline.sources.neighbours import histories, sampled
-from nearline.sources.row_map import RowMap
-from nearline.sources.tally import first, room_for, scratch
 
 LARGEST = 5_000
 """Items: a matrix of twice as many squared, 4 bytes each, is held and factored while fitting (0.4 GB, half a minute)."""
@@ -64,7 +60,7 @@ def _moments(
                 onward[row, items[at]] += own * values[at]
 
 
-class TransitionSource:
+class TransitionSource(DenseSource):
     """What is touched next after such last items and such a longer past, by least squares over every step of everyone.
 
     Each event is regressed on two sums of what its visitor did before: his last `near` items, each further one counting
@@ -84,10 +80,6 @@ class TransitionSource:
     """
 
     name = "transitions"
-    family = "collaborative"
-    reason: ClassVar[str] = "because_you_viewed"
-    template: ClassVar[str] = "Because you viewed {title}"
-    time_based = False
     largest = LARGEST
     tells = ("next", "near", "far")
     tunes: ClassVar[Mapping[str, Span]] = {
@@ -96,7 +88,6 @@ class TransitionSource:
         "far_decay": Span(0.8, 0.99),
         "share": Span(0.1, 1.0, log=True),
     }
-    _mapped: RowMap | None = None
 
     def __init__(
         self,
@@ -108,14 +99,11 @@ class TransitionSource:
         far_decay: float = 0.93,
         share: float = 0.4,
     ) -> None:
-        self.quota, self.regularization = quota, regularization
-        self._widths = np.array([near, far], np.int64)
-        self._decays = np.zeros((2, max(near, far)), np.float32)
-        self._decays[0, :near] = near_decay ** np.arange(near)
-        self._decays[1, :far] = share * far_decay ** np.arange(far)
-        self._ways = np.array([[1, 1], [1, 0], [0, 1]], np.float32)[..., None] * self._decays
-        self.state: tuple[Stateful, ...] = ()
-        self.folds: tuple[Fold, ...] = (HistoryFold(),)
+        decays = np.zeros((2, max(near, far)), np.float32)
+        decays[0, :near] = near_decay ** np.arange(near)
+        decays[1, :far] = share * far_decay ** np.arange(far)
+        super().__init__(quota, decays, np.array([[1, 1], [1, 0], [0, 1]], np.float32)[..., None] * decays)
+        self.regularization, self._widths = regularization, np.array([near, far], np.int64)
 
     def fit(self, data: FitData) -> Arrays:
         """Return `keys [n] uint64`, `model [2, n, n] int16` and `units [2, n] float32`; `{}` for too little, or too much."""
@@ -130,7 +118,7 @@ class TransitionSource:
         steps = int(self._widths.sum())
         past = sampled(past, steps, PAIRS // steps, data.seed)
         gram, onward = np.zeros((2 * n, 2 * n), np.float32), np.zeros((2 * n, n), np.float32)
-        _moments(past.items, past.values, past.starts, self._decays, self._widths, gram, onward)
+        _moments(past.items, past.values, past.starts, self._asked, self._widths, gram, onward)
         gram[np.diag_indices(2 * n)] += self.regularization
         # Transposed it is in LAPACK's order, and factored where it stands.
         factor: Any = cho_factor(gram.T, overwrite_a=True, check_finite=False)
@@ -138,32 +126,3 @@ class TransitionSource:
         model = np.ascontiguousarray(both, np.float32).reshape(2, n, n)
         codes, units = packed(model)
         return {"keys": past.keys, "model": codes, "units": units}
-
-    def bind(self, world: World, arrays: Arrays) -> None:
-        """Take the models, and the rows of this process's items."""
-        self._world, self._mapped = world, None
-        if arrays:
-            self._mapped = RowMap(world, arrays["keys"])
-            self._model, self._units = unpacked(arrays)
-
-    def fetch(self, query: Query, user: UserState, limit: int) -> Retrieved:
-        """Return the items that most probably come next."""
-        if self._mapped is None:
-            return NOTHING
-        recent = asked_items(query, user, self._world, self._decays.shape[1])
-        if len(recent) == 0:
-            return NOTHING
-        row_of, slots = self._mapped.current()
-        found, memory = room_for(limit, len(slots)), scratch(len(slots))
-        count = ask(
-            recent, self._decays, row_of, self._model, self._units, slots, memory, found.items, found.scores, found.because
-        )
-        return first(found, count)
-
-    def tell(self, query: Query, user: UserState, items: I32, out: F32) -> None:
-        """Fill `[3, n] float32`: what the near and the far past say together, the near alone, and the far alone."""
-        if self._mapped is None:
-            out[:] = 0.0
-            return
-        recent = asked_items(query, user, self._world, self._decays.shape[1])
-        told(recent, self._ways, self._mapped.current()[0], self._model, self._units, items, out)
