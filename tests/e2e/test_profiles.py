@@ -166,6 +166,4 @@ def test_every_profile_serves_the_same(profiles: dict[str, Server]) -> None:
 
 def alike(some: dict[str, list[str]], others: dict[str, list[str]]) -> float:
     """Return the share of places whose item stands within two places of there in the other list."""
-    return mean(
-        item in others[user][max(place - 2, 0) : place + 3] for user in some for place, item in enumerate(some[user])
-    )
+    return mean(item in others[user][max(place - 2, 0) : place + 3] for user in some for place, item in enumerate(some[user]))
