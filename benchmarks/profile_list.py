@@ -91,7 +91,7 @@ def profile(recommender: Recommender, users: tuple[str, ...], n: int) -> tuple[T
             timed(pipeline, times)
         user = users[place % len(users)]
         began = now()
-        query = Query(visitor_key(user, ""), tenant.clock.now(), user_id=user, limits=False)
+        query = Query(visitor_key(user, ""), tenant.clock.now(), user_id=user)
         run = recommender.start(query)
         pipeline.advance(run)
         advanced = now()

@@ -98,11 +98,11 @@ def test_what_a_catalogue_brings_at_once_is_not_left_in_the_tail() -> None:
     index.put(keys[500:990], vectors[500:990])
     seen = index._seen
     assert seen is not None
-    assert (len(seen.side), seen.n - seen.tail) == (490, 0)
+    assert (len(seen.main), seen.n - seen.tail) == (990, 0)
     index.put(keys[990:], vectors[990:])
     seen = index._seen
     assert seen is not None
-    assert (len(seen.side), seen.n - seen.tail) == (490, 10)
+    assert (len(seen.main), seen.n - seen.tail) == (990, 10)
     check(index, dict(zip(keys.tolist(), vectors, strict=True)), vectors[7])
 
 

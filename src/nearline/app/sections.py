@@ -179,7 +179,15 @@ class CandidateLimits(Struct, frozen=True):
     """How many candidates a request looks at."""
 
     limit: Annotated[int, Meta(description="Candidates kept after merging the sources.", ge=1, le=100_000)] = 1000
-    ranked: Annotated[int, Meta(description="Candidates that are ranked; fewer when time is short.", ge=1, le=100_000)] = 400
+    ranked: Annotated[
+        int,
+        Meta(
+            description="Candidates that are ranked for pages of rows and where a rule lifts; otherwise ten times the list, "
+            "200 at least; fewer when time is short.",
+            ge=1,
+            le=100_000,
+        ),
+    ] = 400
     quota: Annotated[
         dict[Annotated[str, Meta(min_length=1)], Annotated[int, Meta(ge=0, le=100_000)]],
         Meta(description="Most candidates of a source, by name; 0 turns it off, others keep their own."),

@@ -84,6 +84,8 @@ class Pipeline:
         self.filters, self.adjustments, self.arrangements = tuple(filters), tuple(adjustments), tuple(arrangements)
         self.limits, self.breakers, self.release = limits, breakers, release
         self._slacking = [rule for rule in filters if isinstance(rule, Slacking)]
+        lifting = (*adjustments, *(rule for rule in arrangements if isinstance(rule, Reserving)))
+        self._lifting = [sometimes(rule, None) for rule in lifting]
         self._slices = {stage: limits.of(stage) for stage in ("hydrate", "merge", *STAGES)}
         self._blend = Blend(self.sources)
         self.per_candidate = 1e-6
@@ -128,7 +130,8 @@ class Pipeline:
         return steps
 
     def _ask(self, quota: Quota) -> Step:
-        act = self._fetch(quota.place, quota.most)
+        # More of one source than are ranked would not be.
+        act = self._fetch(quota.place, min(quota.most, self.limits.candidates_ranked))
         source = self.sources[quota.place]
         wanted = sometimes(source, is_short if quota.fills else None)
         return Step("candidates", f"source:{source.name}", act, wanted=wanted)
@@ -239,11 +242,19 @@ class Pipeline:
         assert run.candidates is not None
         n = min(len(run.candidates), self.limits.candidates_ranked)
         if run.query.limits:
+            if not self._lifts(run):
+                n = min(n, _seen(run.query))
             left = self.limits.total - self.limits.rules - run.elapsed()
             n = min(n, max(50, int(left / self.per_candidate)))
         if n < len(run.candidates):
             run.candidates = run.candidates.take(head(run.candidates.ranks, n))
         run.matrix = np.empty((len(self.features), len(run.candidates)), np.float32)
+
+    def _lifts(self, run: Run) -> bool:
+        """Return whether anything may lift what stands far down: then it must have been ranked."""
+        if run.query.rows is not None:
+            return True
+        return run.query.rules and any(wanted is None or wanted(run) for wanted in self._lifting)
 
     def _feature(self, feature: Feature, rows: slice) -> Callable[[Run], None]:
         def act(run: Run) -> None:
@@ -326,7 +337,7 @@ class Pipeline:
         whole = order
         if run.query.limits and run.query.rows is None:
             # Rules look at the head; evaluation, which runs without limits, at every candidate.
-            order = order[: max(HEAD, 10 * run.query.page_size)]
+            order = order[: _seen(run.query)]
         matrix, ranked = run.matrix, Ranked(run.candidates.take(order), scores[order], outcomes[:, order])
         if matrix is not None:
             matrix = matrix[:, order] if run.query.debug or self.keep_matrix else None
@@ -391,6 +402,11 @@ class Pipeline:
         shelves = dealt(page, groups(page, run.query, ranked, self.sources, run.retrieved, self.world), arranged)
         if not run.abandoned:
             run.shelves = shelves
+
+
+def _seen(query: Query) -> int:
+    """Return how many places rules look at, for a list."""
+    return max(HEAD, 10 * query.page_size)
 
 
 def _checked(found: Retrieved, quota: int) -> Retrieved:

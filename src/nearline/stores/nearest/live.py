@@ -1,8 +1,9 @@
 """A live index: what a release brought, and what came and went since, for the very next query.
 
 The release's vectors are one segment. What is put goes to a flat tail, what is dropped or put anew leaves a tombstone.
-`renew` scans the tail's vectors into a second segment, and that one into a copy of the first once it is large. Segments
-never change: a search takes the ones that there are in one read, and waits for nobody.
+`renew` scans the tail's vectors into a second segment, and that one into a copy of the first once it is large; into the
+first at once where that is a scan. Segments never change: a search takes the ones that there are in one read, and waits
+for nobody.
 """
 
 from __future__ import annotations
@@ -220,7 +221,12 @@ class LiveIndex:
 
     def _scan_in(self, seen: _Seen) -> None:
         base = len(seen.main)
-        self._seen = replace(seen, side=seen.side.grown(seen.late[seen.tail - base : seen.n - base]))
+        came = seen.late[seen.tail - base : seen.n - base]
+        if isinstance(seen.main, Scan) and seen.main.whole:
+            # One scan of all costs less than two and a merge; copying its codes takes some milliseconds at most.
+            self._seen = replace(seen, main=seen.main.grown(came), late=seen.late[:0])
+        else:
+            self._seen = replace(seen, side=seen.side.grown(came))
 
     def _append(self, seen: _Seen, keys: Keys, vectors: Vectors) -> None:
         first, n, end = seen.n - len(seen.main), seen.n + len(keys), seen.n - len(seen.main) + len(keys)

@@ -136,6 +136,11 @@ class Scan:
         return len(self._scales)
 
     @property
+    def whole(self) -> bool:
+        """Whether it reads all dimensions, so that vectors of any direction may be added."""
+        return self._turn.shape[0] >= self._turn.shape[1]
+
+    @property
     def nbytes(self) -> int:
         """Bytes that a search reads."""
         return self._codes.nbytes + self._scales.nbytes
