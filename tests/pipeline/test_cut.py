@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import msgspec
 import numpy as np
@@ -15,7 +15,7 @@ from nearline.app.tenant import Tenant
 from nearline.pipeline.pipeline import Pipeline
 from nearline.pipeline.run import Run
 from nearline.schema.candidates import F32, Retrieved
-from nearline.schema.components import Arrays, UserState
+from nearline.schema.components import Arrays, Fold, Ranker, Stateful, UserState
 from nearline.schema.conditions import Condition
 from nearline.schema.declared import Declaration
 from nearline.schema.item import Item
@@ -29,8 +29,13 @@ NOW, ITEMS = 1_700_000_000_000, 600
 class EverythingSource:
     """The whole catalogue, in order of arrival."""
 
-    name, quota, time_based, reason, template = "everything", 500, False, "popular", "All"
-    folds, state = (), ()
+    name = "everything"
+    reason: ClassVar[str] = "popular"
+    template: ClassVar[str] = "All"
+    quota = 500
+    time_based = False
+    folds: tuple[Fold, ...] = ()
+    state: tuple[Stateful, ...] = ()
     asked: ClassVar[list[int]] = []
 
     def fit(self, data: object) -> Arrays:
@@ -63,8 +68,8 @@ def test_what_nothing_looks_at_is_not_ranked_and_what_may_be_lifted_is(tmp_path:
     world.catalog.put([Item(f"i{n}", category=f"c{n % 7}", tags=("far",) if n == 440 else ()) for n in range(ITEMS)])
     built = build_pipeline(tenant, world, {})
     pipeline = Pipeline(
-        world, built.sources, built.features, LevelRanker(), None, built.filters, built.adjustments, built.arrangements,
-        np.ones(1, np.float32), built.limits, built.breakers,
+        world, built.sources, built.features, cast(Ranker, LevelRanker()), None, built.filters, built.adjustments,
+        built.arrangements, np.ones(1, np.float32), built.limits, built.breakers,
     )  # fmt: skip
 
     def ranked(**asked: Any) -> tuple[int, int]:

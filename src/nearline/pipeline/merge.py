@@ -11,8 +11,11 @@ from numpy.typing import NDArray
 from nearline.schema.candidates import F32, I32, Candidates, Retrieved
 from nearline.schema.kernel import f4, i4, i8, kernel
 
+DAMPING = 60.0
+"""Of reciprocal rank fusion: a rank counts 1 / (60 + rank) (Cormack et al. 2009)."""
 
-@kernel(i4[::1], f4[::1], i4[::1], i8[::1], i4[::1], i4[::1], f4[:, ::1], f4[:, ::1], i4[::1], i4[::1])
+
+@kernel(i4[::1], f4[::1], i4[::1], i8[::1], i4[::1], i4[::1], f4[:, ::1], f4[:, ::1], i4[::1], i4[::1], f4[::1])
 def _merge(
     items: I32,
     scores: F32,
@@ -24,6 +27,7 @@ def _merge(
     ranks: F32,
     source: I32,
     reason: I32,
+    fusion: F32,
 ) -> int:
     """Return the number of different items; `place_of` is -1 before and after."""
     n = 0
@@ -41,10 +45,12 @@ def _merge(
                 place_of[item] = place
                 merged[place] = item
                 source[place] = -1
+                fusion[place] = 0.0
                 n += 1
             rank = np.float32(1.0) / np.float32(j - start + 1)
             retrieval[place, s] = scores[j]
             ranks[place, s] = rank
+            fusion[place] += rank / (np.float32(1.0) + np.float32(DAMPING) * rank)
             if source[place] < 0 or rank > ranks[place, source[place]]:
                 source[place] = s
                 reason[place] = because[j]
@@ -76,9 +82,10 @@ def merge(retrieved: Sequence[Retrieved], n_items: int, limit: int) -> Candidate
         _scratch.place_of = np.full(_scratch.size, -1, np.int32)
     room, width = min(total, limit), len(retrieved)
     merged, source, because = np.empty(room, np.int32), np.empty(room, np.int32), np.empty(room, np.int32)
+    fusion = np.empty(room, np.float32)
     retrieval, ranks = np.zeros((room, width), np.float32), np.zeros((room, width), np.float32)
     if not total:
-        return Candidates(merged, retrieval, ranks, source, because)
+        return Candidates(merged, retrieval, ranks, source, because, fusion)
     n = _merge(
         np.concatenate([r.items for r in retrieved]),
         np.concatenate([r.scores for r in retrieved]),
@@ -90,8 +97,9 @@ def merge(retrieved: Sequence[Retrieved], n_items: int, limit: int) -> Candidate
         ranks,
         source,
         because,
+        fusion,
     )
-    return Candidates(merged[:n], retrieval[:n], ranks[:n], source[:n], because[:n])
+    return Candidates(merged[:n], retrieval[:n], ranks[:n], source[:n], because[:n], fusion[:n])
 
 
 def _head(r: Retrieved, n: int) -> Retrieved:

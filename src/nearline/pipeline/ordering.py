@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from nearline.schema.candidates import F32, I32
 from nearline.schema.kernel import f4, i4, i8, inline, kernel
+from nearline.schema.top import best
 
 _DIGIT = 11
 _VALUES = 1 << _DIGIT
@@ -141,8 +142,8 @@ def fusion_parts(ranks: F32) -> F32:
     return parts
 
 
-def head(ranks: F32, n: int) -> NDArray[np.int32]:
-    """Return the `n` best places by reciprocal rank fusion, in their present order, `[n] int32`."""
-    places = fused(ranks)[:n]
-    _upwards(places, len(ranks))
+def head(fusion: F32, n: int) -> NDArray[np.int32]:
+    """Return the `n` best places by reciprocal rank fusion (positive), in their present order, `[n] int32`."""
+    places = best(fusion, n)
+    _upwards(places, len(fusion))
     return places

@@ -247,7 +247,7 @@ class Pipeline:
             left = self.limits.total - self.limits.rules - run.elapsed()
             n = min(n, max(50, int(left / self.per_candidate)))
         if n < len(run.candidates):
-            run.candidates = run.candidates.take(head(run.candidates.ranks, n))
+            run.candidates = run.candidates.take(head(run.candidates.fusion, n))
         run.matrix = np.empty((len(self.features), len(run.candidates)), np.float32)
 
     def _lifts(self, run: Run) -> bool:

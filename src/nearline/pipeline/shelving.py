@@ -193,7 +193,7 @@ def _own(group: Group, places: I32) -> Ranked:
     c = ranked.candidates
     source = c.source if group.source < 0 else np.full(len(places), group.source, np.int32)
     because = c.because if group.reasons is None else group.reasons[places]
-    return replace(ranked, candidates=Candidates(c.items, c.retrieval, c.ranks, source, because))
+    return replace(ranked, candidates=Candidates(c.items, c.retrieval, c.ranks, source, because, c.fusion))
 
 
 def _apart(places: I32, values: Values, none: int, scores: F32, row: Row) -> Iterator[tuple[int, I32]]:

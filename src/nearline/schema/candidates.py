@@ -30,7 +30,7 @@ class Retrieved:
 NOTHING = Retrieved(np.empty(0, np.int32), np.empty(0, np.float32), np.empty(0, np.int32))
 
 
-Said = tuple[F32, F32, I32, I32]
+Said = tuple[F32, F32, I32, I32, F32]
 
 
 class Candidates:
@@ -44,15 +44,17 @@ class Candidates:
         ranks: 1 / rank within each source, 0 where it did not retrieve, `[n, n_sources] float32`.
         source: place of the source that ranked it highest, `[n] int32`.
         because: that source's reason, a slot or -1, `[n] int32`.
+        fusion: the reciprocal rank fusion of all sources, by which candidates are cut, `[n] float32`; 0 where not given.
     """
 
     __slots__ = ("_said", "items")
 
-    def __init__(self, items: I32, retrieval: F32, ranks: F32, source: I32, because: I32) -> None:
+    def __init__(self, items: I32, retrieval: F32, ranks: F32, source: I32, because: I32, fusion: F32 | None = None) -> None:
         self.items = items
+        fusion = np.zeros(len(items), np.float32) if fusion is None else fusion
         # The second is where in the first they are now, `None` where they are in its order: one value, so that a thread
         # that comes in between sees both of one time.
-        self._said: tuple[Said, I32 | None] = (retrieval, ranks, source, because), None
+        self._said: tuple[Said, I32 | None] = (retrieval, ranks, source, because, fusion), None
 
     @property
     def retrieval(self) -> F32:
@@ -75,6 +77,12 @@ class Candidates:
         """That source's reason, a slot or -1, `[n] int32`."""
         said, places = self._said
         return said[3] if places is None else said[3].take(places)
+
+    @property
+    def fusion(self) -> F32:
+        """The reciprocal rank fusion of all sources, `[n] float32`."""
+        said, places = self._said
+        return said[4] if places is None else said[4].take(places)
 
     def __len__(self) -> int:
         """Return the number of candidates."""

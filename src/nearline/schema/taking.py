@@ -94,12 +94,12 @@ def taken(items: I32, own: I32 | None, places: NDArray[np.intp] | I32 | NDArray[
     return out
 
 
-def copied(retrieval: F32, ranks: F32, source: I32, because: I32, places: I32) -> Said:
+def copied(retrieval: F32, ranks: F32, source: I32, because: I32, fusion: F32, places: I32) -> Said:
     """Return what sources said of the candidates at places, which are theirs."""
     n, width = len(places), retrieval.shape[1]
     out = (np.empty((n, width), np.float32), np.empty((n, width), np.float32), np.empty(n, np.int32), np.empty(n, np.int32))
     _copy(retrieval, ranks, source, because, places, *out)
-    return out
+    return *out, fusion.take(places)
 
 
 def left(items: I32, keep: NDArray[np.bool_], available: NDArray[np.bool_]) -> I32:

@@ -25,6 +25,7 @@ from nearline.schema.span import Span
 from nearline.sources.asked import asked_items
 from nearline.sources.neighbours import histories
 from nearline.sources.new_item_vectors import NewItemVectors, learned_lift, new_items
+from nearline.sources.row_map import RowMap, row_at
 from nearline.sources.slot_vectors import product
 from nearline.sources.vector_search import VectorSearch
 from nearline.sources.visits import VisitTables
@@ -34,29 +35,35 @@ AGAIN = 3
 
 
 @inline
+def _at(slot: int, row_of: I32, late_of: I32) -> Any:
+    """Return a slot's row among the release's vectors and, behind them, those of new items; -1 for none."""
+    row = row_at(row_of, slot)
+    return row if row >= 0 else row_at(late_of, slot)
+
+
+@inline
 def _vector(row: int, vectors: F32, late: F32) -> Any:
     return vectors[row] if row < len(vectors) else late[row - len(vectors)]
 
 
-@kernel(i4[::1], i4[::1], f4[::1], f4[:, ::1], f4[:, ::1], f4[:, ::1], f4[::1])
-def _fold_in(recent: I32, rows: I32, decay: F32, vectors: F32, late: F32, solve: F32, taste: F32) -> int:
-    """Fold the recent items in; return the one that does most for what is nearest, -1 where none has a vector.
-
-    Rows go on from those of `vectors` to those of `late`.
-    """
+@kernel(i4[::1], i4[::1], i4[::1], f4[::1], f4[:, ::1], f4[:, ::1], f4[:, ::1], f4[::1])
+def _fold_in(recent: I32, row_of: I32, late_of: I32, decay: F32, vectors: F32, late: F32, solve: F32, taste: F32) -> int:
+    """Fold the recent items in; return the one that does most for what is nearest, -1 where none has a vector."""
     total = np.zeros(len(taste), np.float32)
-    for j in range(len(rows)):
-        if rows[j] >= 0:
-            own = _vector(rows[j], vectors, late)
+    for j in range(len(recent)):
+        row = _at(recent[j], row_of, late_of)
+        if row >= 0:
+            own = _vector(row, vectors, late)
             for d in range(len(taste)):
                 total[d] += decay[j] * own[d]
     for d in range(len(taste)):
         for e in range(len(taste)):
             taste[e] += solve[d, e] * total[d]  # it is symmetric
     reason, most = -1, np.float32(-np.inf)
-    for j in range(len(rows)):
-        if rows[j] >= 0:
-            near = decay[j] * product(_vector(rows[j], vectors, late), taste)
+    for j in range(len(recent)):
+        row = _at(recent[j], row_of, late_of)
+        if row >= 0:
+            near = decay[j] * product(_vector(row, vectors, late), taste)
             if near > most:
                 reason, most = recent[j], near
     return int(reason)
@@ -116,7 +123,7 @@ def _with_former(data: FitData, keys: NDArray[np.uint64], vectors: F32) -> tuple
     return keys[order], np.ascontiguousarray(vectors[order], np.float32)
 
 
-_NONE = np.empty((0, 0), np.float32)
+_NONE, _NOWHERE = np.empty((0, 0), np.float32), np.empty(0, np.int32)
 
 
 class AlsSource:
@@ -185,7 +192,7 @@ class AlsSource:
         """Take the vectors, and have them searched."""
         self._world, self.search, self._new = world, None, None
         if arrays:
-            self.search = VectorSearch(world, self.name, arrays)
+            self.search, self._rows = VectorSearch(world, self.name, arrays), RowMap(world, arrays["keys"])
             # Kernels read nothing that can't be written to, as what came from Spark can't.
             self._vectors: F32 = np.require(arrays["vectors"], np.float32, ["C", "W"])
             self._solve: F32 = arrays["solve"]
@@ -209,10 +216,9 @@ class AlsSource:
             return NOTHING
         recent = asked_items(query, user, self._world, self.ask)
         taste = np.zeros(self._vectors.shape[1], np.float32)
-        rows, late = self.search.rows(recent), _NONE
-        if self._new is not None:
-            rows, late = self._new.beside(rows, recent)
-        reason = _fold_in(recent, rows, self._decay, self._vectors, late, self._solve, taste)
+        row_of, _ = self._rows.current()
+        late_of, late = (_NOWHERE, _NONE) if self._new is None else self._new.placed()
+        reason = _fold_in(recent, row_of, late_of, self._decay, self._vectors, late, self._solve, taste)
         if reason < 0:
             return NOTHING
         items, scores = self.search.nearest(taste, limit)

@@ -98,10 +98,7 @@ def learned_lift(past: Histories, keys: U64, vectors: F32) -> F32:
 
 
 class _Placed(NamedTuple):
-    """Slots of new items in order, their visits, their vectors, and the row of each slot, behind the release's (-1 for none).
-
-    The last row is for slots that came later.
-    """
+    """Slots of new items in order, their visits, their vectors, and each slot's row behind the release's (-1 for none)."""
 
     slots: I64
     visits: I64
@@ -128,12 +125,12 @@ class NewItemVectors:
         self._length = float(np.quantile(np.linalg.norm(vectors, axis=1), LENGTH)) if len(vectors) else 0.0
         self._words, self._said = self._read()
         none = np.empty(0, np.int64)
-        self._placed = _Placed(none, none, np.empty((0, self._vectors.shape[1]), np.float32), np.full(1, -1, np.int32))
+        self._placed = _Placed(none, none, np.empty((0, self._vectors.shape[1]), np.float32), np.empty(0, np.int32))
 
-    def beside(self, rows: I32, slots: I32) -> tuple[I32, F32]:
-        """Return rows with those of new items behind the release's, -1 for none (`[k] int32`), and the vectors of new items."""
+    def placed(self) -> tuple[I32, F32]:
+        """Return the row of each slot, behind the release's, -1 for none (`[n_slots] int32`), and the vectors of new items."""
         placed = self._placed
-        return np.where(rows < 0, placed.row_of.take(slots, mode="clip"), rows), placed.vectors
+        return placed.row_of, placed.vectors
 
     def changed(self) -> tuple[U64, F32] | None:
         """Return keys and vectors of new items of which anything new is known; `None` where there are none."""
@@ -157,7 +154,7 @@ class NewItemVectors:
         vectors[there] = old.vectors[place[there]]
         vectors[moved] = self._made(new[moved], visits[moved], row_of)
         lasting = vectors.any(axis=1)
-        rows = np.full(len(columns.key) + 1, -1, np.int32)
+        rows = np.full(len(columns.key), -1, np.int32)
         rows[new[lasting]] = len(self._vectors) + np.flatnonzero(lasting)
         # One assignment: a request sees the old ones or the new ones, whole.
         self._placed = _Placed(new, visits, vectors, rows)

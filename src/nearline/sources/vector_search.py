@@ -50,7 +50,6 @@ class VectorSearch:
         self._ready, self._deeper = False, 1
         self._preparing, self._changing = threading.Lock(), threading.Lock()
         self._waiting: list[Change] = []
-        self._map()
         if isinstance(self.index, HeldIndex) and not self.index.instant(len(self._keys), self._packed):
             self._asked = self._scan()
             self._prepare_beside()
@@ -77,13 +76,6 @@ class VectorSearch:
         """Why the index is not asked and all vectors are scanned; "" where it is asked."""
         verdict = self.index.verdict
         return "" if verdict is None or verdict.passed else str(verdict)
-
-    def rows(self, slots: I32) -> I32:
-        """Return the release's rows of items (`[k] int32`), -1 where it has none."""
-        if self._mapped[1] not in (None, self._world.n_items):
-            self._map()
-        row_of = self._mapped[0]
-        return np.where(slots < len(row_of), row_of.take(slots, mode="clip"), np.int32(-1))
 
     def nearest(self, query: Vectors, limit: int) -> tuple[I32, Vectors]:
         """Return slots of items that are offered, at most `limit`, by inner product with a query (`[d] float32`), best first.
@@ -121,15 +113,6 @@ class VectorSearch:
                 _make(self.index, change)
             if self._asked is not None and self._asked is not self.index:
                 _make(self._asked, change)
-
-    def _map(self) -> None:
-        n = self._world.n_items
-        slots = self._world.item_slots(self._keys)
-        known = slots >= 0
-        row_of = np.full(int(slots.max(initial=0)) + 1, -1, np.int32)
-        row_of[slots[known]] = np.flatnonzero(known)
-        # One assignment; rows without a slot are looked for again when items have come.
-        self._mapped: tuple[I32, int | None] = row_of, None if known.all() else n
 
     def _prepare_beside(self) -> None:
         if not self._preparing.locked():

@@ -138,7 +138,7 @@ class Scan:
     @property
     def whole(self) -> bool:
         """Whether it reads all dimensions, so that vectors of any direction may be added."""
-        return self._turn.shape[0] >= self._turn.shape[1]
+        return bool(self._turn.shape[0] >= self._turn.shape[1])
 
     @property
     def nbytes(self) -> int:
