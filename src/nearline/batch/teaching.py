@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nearline.batch.replaying import Moment
-from nearline.pipeline.ordering import fused
+from nearline.pipeline.ordering import ordered
 from nearline.pipeline.pipeline import Pipeline
 from nearline.pipeline.run import Run
 from nearline.schema.candidates import F32, I32, Candidates
@@ -163,7 +163,7 @@ def _draw(
     target = np.flatnonzero(np.isin(candidates.items, positives))
     if not len(target):
         return None
-    order = fused(candidates.ranks)
+    order = ordered(candidates.fusion)
     others, shares = octaves(order[~np.isin(order, target)], random)
     places = np.concatenate([target, others])
     y = np.zeros((len(places), outcomes.shape[1]), np.float32)

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nearline.schema.candidates import F32, I32
 from nearline.schema.components import Arrays, FitData
@@ -15,6 +14,7 @@ from nearline.schema.span import Span
 from nearline.sources.asked import ways
 from nearline.sources.dense import packed
 from nearline.sources.dense_source import DenseSource
+from nearline.sources.item_order import by_parts, item_order
 from nearline.sources.neighbours import histories, sampled
 
 LARGEST = 8_000
@@ -25,33 +25,30 @@ FAR = 400
 """Steps between two events of a visitor beyond which they do not count as a pair at all."""
 
 
-@kernel(i4[::1], f4[::1], i8[::1], f8, f8, i8, f4[:, ::1], f4[:, ::1])
+@kernel(i4[::1], i4[::1], i4[::1], f4[::1], f8, f8, i8, f4[:, ::1], f4[:, ::1])
 def _pairs(
-    items: I32,
-    values: F32,
-    starts: NDArray[np.int64],
-    fade: float,
-    together: float,
-    far: int,
-    after: F32,
-    beside: F32,
+    events: I32, following: I32, items: I32, values: F32, fade: float, together: float, far: int, after: F32, beside: F32
 ) -> None:
-    """Add up each visitor's pairs of events, earlier by later item: once fading with the steps between, once evenly."""
+    """Add up each visitor's pairs of events, earlier by later item: once fading with the steps between, once evenly.
+
+    Args:
+        events: the earlier ones, by item.
+        following: how many events of its visitor come after an event.
+    """
     fading = np.empty(far, np.float32)
     weight = 1.0
     for lag in range(far):
         weight *= fade
         fading[lag] = weight if weight > 1e-4 else 0.0
-    for user in range(len(starts) - 1):
-        for one in range(starts[user], starts[user + 1]):
-            item, value = items[one], values[one]
-            for second in range(one + 1, min(starts[user + 1], one + 1 + far)):
-                part, near = value * values[second], fading[second - one - 1]
-                if near > 0.0:
-                    after[item, items[second]] += near * part
-                elif together == 0.0:
-                    break
-                beside[item, items[second]] += np.float32(together) * part
+    for one in events:
+        item, value = items[one], values[one]
+        for second in range(one + 1, one + 1 + min(following[one], far)):
+            part, near = value * values[second], fading[second - one - 1]
+            if near > 0.0:
+                after[item, items[second]] += near * part
+            elif together == 0.0:
+                break
+            beside[item, items[second]] += np.float32(together) * part
 
 
 class EaseSource(DenseSource):
@@ -113,7 +110,12 @@ class EaseSource(DenseSource):
             return {}
         past = sampled(past, FAR, PAIRS, data.seed)
         after, beside = np.zeros((n, n), np.float32), np.zeros((n, n), np.float32)
-        _pairs(past.items, past.values, past.starts, self.fade, self.together, FAR, after, beside)
+        order = item_order(past)
+
+        def act(events: I32) -> None:
+            _pairs(events, order.after, past.items, past.values, self.fade, self.together, FAR, after, beside)
+
+        by_parts(past, order, act)
         beside += beside.T
         own = (1.0 + self.together) * np.bincount(past.items, past.values**2, n)
         gram = after + after.T

@@ -6,58 +6,77 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nearline.schema.candidates import F32, I32
 from nearline.schema.components import Arrays, FitData
-from nearline.schema.kernel import f4, i4, i8, kernel
+from nearline.schema.kernel import f4, i4, kernel
 from nearline.schema.span import Span
 from nearline.sources.dense import packed
 from nearline.sources.dense_source import DenseSource
+from nearline.sources.item_order import by_parts, item_order
 from nearline.sources.neighbours import histories, sampled
 
 LARGEST = 5_000
 """Items: a matrix of twice as many squared, 4 bytes each, is held and factored while fitting (0.4 GB, half a minute)."""
-PAIRS = 2_000_000_000
-"""Products of a step with another counted at most; with more, a sample of visitors speaks for all."""
+PAIRS = 1_000_000_000
+"""Pairs of events counted at most; with more, a sample of visitors speaks for all."""
 
 
-@kernel(i4[::1], f4[::1], i8[::1], f4[:, ::1], i8[::1], f4[:, ::1], f4[:, ::1])
+def _overlaps(decays: F32) -> F32:
+    """Return what two events come to in all sums that hold both, `[n_windows, n_windows, longest, longest + 1] float32`.
+
+    By the window of the older one, that of the newer one, how many steps lie between them, and how many events come after
+    the newer one: Σ decays[w, l + steps] decays[v, l] over as many steps l.
+    """
+    n, longest = decays.shape
+    out = np.zeros((n, n, longest, longest + 1), np.float32)
+    for steps in range(longest):
+        older, newer = decays[:, steps:], decays[:, : longest - steps]
+        held = np.cumsum(older[:, None] * newer[None], axis=2)
+        out[:, :, steps, 1 : longest - steps + 1] = held
+        out[:, :, steps, longest - steps + 1 :] = held[..., -1:]
+    return out
+
+
+@kernel(i4[::1], i4[::1], i4[::1], i4[::1], f4[::1], f4[:, ::1], f4[:, :, :, ::1], f4[:, ::1], f4[:, ::1])
 def _moments(
+    events: I32,
+    before: I32,
+    after: I32,
     items: I32,
     values: F32,
-    starts: NDArray[np.int64],
     decays: F32,
-    widths: NDArray[np.int64],
-    gram: F32,
+    overlaps: F32,
+    products: F32,
     onward: F32,
 ) -> None:
     """Add up, over all events, the products of what came before them, and of that with the event itself.
 
+    A pair of events is in the sums of all that follow both: what these come to is added at once.
+
     Args:
-        items, values, starts: see `Histories`.
+        events, before, after: those to add, by item; see `ItemOrder`.
+        items, values: see `Histories`.
         decays: weight of each step back, by window, `[n_windows, longest] float32`.
-        widths: steps of each window, `[n_windows] int64`.
-        gram: `[n_windows n, n_windows n] float32`, its lower triangle is added to.
-        onward: `[n_windows n, n] float32`, added to.
+        overlaps: see `_overlaps`.
+        products: half of what is symmetric, `[n_windows n, n_windows n] float32`: a row for the newer of two events.
+        onward: by the event and what came before it, `[n, n_windows n] float32`.
     """
-    n = onward.shape[1]
-    place, weight = np.empty(widths.sum(), np.int64), np.empty(widths.sum(), np.float32)
-    for user in range(len(starts) - 1):
-        for at in range(starts[user] + 1, starts[user + 1]):
-            m = 0
-            for window in range(len(widths)):
-                for lag in range(min(at - starts[user], widths[window])):
-                    before = at - 1 - lag
-                    place[m] = window * n + items[before]
-                    weight[m] = decays[window, lag] * values[before]
-                    m += 1
-            for one in range(m):
-                row, own = place[one], weight[one]
-                for other in range(m):
-                    if place[other] <= row:
-                        gram[row, place[other]] += own * weight[other]
-                onward[row, items[at]] += own * values[at]
+    n, (windows, longest) = len(onward), decays.shape
+    for newer in events:
+        item, value = items[newer], values[newer]
+        last = min(after[newer], longest)
+        for steps in range(min(before[newer], longest) + 1):
+            older = newer - steps
+            both = value * values[older]
+            for w in range(windows):
+                column = w * n + items[older]
+                if steps > 0:
+                    onward[item, column] += both * decays[w, steps - 1]
+                if steps < longest:
+                    part = both if steps > 0 else np.float32(0.5) * both
+                    for v in range(windows):
+                        products[v * n + item, column] += part * overlaps[w, v, steps, last]
 
 
 class TransitionSource(DenseSource):
@@ -103,7 +122,7 @@ class TransitionSource(DenseSource):
         decays[0, :near] = near_decay ** np.arange(near)
         decays[1, :far] = share * far_decay ** np.arange(far)
         super().__init__(quota, decays, np.array([[1, 1], [1, 0], [0, 1]], np.float32)[..., None] * decays)
-        self.regularization, self._widths = regularization, np.array([near, far], np.int64)
+        self.regularization = regularization
 
     def fit(self, data: FitData) -> Arrays:
         """Return `keys [n] uint64`, `model [2, n, n] int16` and `units [2, n] float32`; `{}` for too little, or too much."""
@@ -115,14 +134,19 @@ class TransitionSource(DenseSource):
             data.say(f"{self.name} left out: {n:,} items are touched, more than {self.largest:,}")
         if n < 2 or len(past.starts) < 2 or n > self.largest:
             return {}
-        steps = int(self._widths.sum())
-        past = sampled(past, steps, PAIRS // steps, data.seed)
-        gram, onward = np.zeros((2 * n, 2 * n), np.float32), np.zeros((2 * n, n), np.float32)
-        _moments(past.items, past.values, past.starts, self._asked, self._widths, gram, onward)
+        past = sampled(past, self._asked.shape[1], PAIRS, data.seed)
+        gram, onward = np.zeros((2 * n, 2 * n), np.float32), np.zeros((n, 2 * n), np.float32)
+        order, overlaps = item_order(past), _overlaps(self._asked)
+
+        def act(events: I32) -> None:
+            _moments(events, order.before, order.after, past.items, past.values, self._asked, overlaps, gram, onward)
+
+        by_parts(past, order, act)
+        gram += gram.T
         gram[np.diag_indices(2 * n)] += self.regularization
-        # Transposed it is in LAPACK's order, and factored where it stands.
+        # Transposed they are in LAPACK's order, and overwritten where they stand.
         factor: Any = cho_factor(gram.T, overwrite_a=True, check_finite=False)
-        both: F32 = cho_solve(factor, onward, overwrite_b=True, check_finite=False)
+        both: F32 = cho_solve(factor, onward.T, overwrite_b=True, check_finite=False)
         model = np.ascontiguousarray(both, np.float32).reshape(2, n, n)
         codes, units = packed(model)
         return {"keys": past.keys, "model": codes, "units": units}
