@@ -114,8 +114,8 @@ class TransitionSource(DenseSource):
         regularization: float = 300.0,
         near: int = 3,
         near_decay: float = 0.5,
-        far: int = 30,
-        far_decay: float = 0.93,
+        far: int = 50,
+        far_decay: float = 0.95,
         share: float = 0.4,
     ) -> None:
         decays = np.zeros((2, max(near, far)), np.float32)
