@@ -55,7 +55,7 @@ PARTS = (
 )
 HEAD = (
     "data, protocol", "lists", "HR@10", "NDCG@10", "recall@10", "precision@10", "coverage", "Gini", "repeats",
-    "lists/s", "p50 ms", "p99 ms", "train s", "first list s",
+    "lists/s", "p50 ms", "p99 ms", "train s", "train GB", "first list s",
 )  # fmt: skip
 
 
@@ -98,7 +98,9 @@ def line(part: Part, found: dict[str, Any] | None) -> str:
         *means,
         *(f"{found[name]:.3f}" for name in ("coverage", "gini", "repeats")),
         f"{found['lists_per_second']:,.0f}",
-        *(f"{found[name]:.1f}" for name in ("p50_ms", "p99_ms", "train_seconds", "first_list_seconds")),
+        *(f"{found[name]:.1f}" for name in ("p50_ms", "p99_ms", "train_seconds")),
+        f"{found['train_megabytes'] / 1e3:.1f}",
+        f"{found['first_list_seconds']:.1f}",
     ]
     return f"| {' | '.join(cells)} |"
 

@@ -26,7 +26,7 @@ FAST = Settings(train=Train(examples=400, deep=False))
 FIELDS = {
     "data", "protocol", "holdout", "through", "rules", "cases", "candidates", "hr@10", "ndcg@10", "recall@10",
     "precision@10", "mrr@10", "coverage", "gini", "hr@10_error", "lists_per_second", "p50_ms", "p99_ms",
-    "import_seconds", "train_seconds", "first_list_seconds", "repeats", "degraded",
+    "import_seconds", "train_seconds", "train_megabytes", "first_list_seconds", "repeats", "degraded",
 }  # fmt: skip
 
 
@@ -62,6 +62,7 @@ def test_each_protocol_measures_through_the_api(data: Path, protocol: str, tmp_p
     assert found.keys() >= FIELDS
     assert (found["through"], found["protocol"], found["data"]) == ("api", protocol, data.name)
     assert found["degraded"] == {}
+    assert 50 < found["train_megabytes"] < 20_000
     assert found["users"] == 60
     assert 0 < found["cases"] < found["of_cases"]
     assert found["hr@10"] > 0.3, "ten of 240 items by chance are 0.04"

@@ -26,6 +26,7 @@ from nearline.batch.metrics import Estimate, evaluate_lists
 from nearline.batch.protocols import Case, Holdout, Split, known_items, leave_one_out, next_event, one_point
 from nearline.batch.splitting import earliest
 from nearline.batch.training import train
+from nearline.embedded.memory import forget_peak, peak_megabytes
 from nearline.embedded.systems import ApiSystem, K, Listed, OfflineSystem, System
 from nearline.schema.clock import DAY
 from nearline.schema.errors import NearlineError
@@ -80,6 +81,7 @@ class Report(msgspec.Struct, frozen=True):
         repeats_listed: whether they may be.
         short: lists with fewer than ten items.
         degraded: lists not from the ranker, or with something missing, by what they were; must be empty.
+        train_megabytes: the most memory held while training, the process and what it has read included.
         first_list_seconds: from the import's beginning to the first personal list, server start included.
         offline_metrics: what training itself found, by system.
     """
@@ -114,6 +116,7 @@ class Report(msgspec.Struct, frozen=True):
     p99_ms: float
     import_seconds: float
     train_seconds: float
+    train_megabytes: float
     start_seconds: float
     reveal_seconds: float
     ask_seconds: float
@@ -212,9 +215,11 @@ def evaluate(plan: Plan, folder: Path, base: Settings | None = None, say: Say = 
     with timer("import"):
         import_dataset(tenant, dataset, split.known)
     steps = _Steps(say)
+    forget_peak()
     with timer("train"):
         # A tenant caches what it knew before the import, so training gets a new one.
         outcome = train(Tenant(tenant.app, settings), steps)
+    steps.megabytes = round(peak_megabytes(), 1)
     if not outcome.published:
         reasons = [f"{gate.name}: {gate.reason}" for gate in outcome.manifest.gates if not gate.passed]
         raise NearlineError("training", "; ".join(reasons), "a release that is refused is not measured; give more data")
@@ -320,7 +325,7 @@ def _repeats(split: Split, cases: Sequence[Case], frozen: bool) -> float:
 
 
 class _Steps:
-    """Passes on what training says, and keeps the seconds between its steps."""
+    """Passes on what training says, and keeps the seconds between its steps, and what memory it took."""
 
     NAMES = (
         ("events to learn from", "read"),
@@ -333,6 +338,7 @@ class _Steps:
     def __init__(self, say: Say) -> None:
         self._say, self._last = say, time.perf_counter()
         self.seconds: dict[str, float] = {}
+        self.megabytes = 0.0
 
     def __call__(self, text: str) -> None:
         for mark, name in self.NAMES:
@@ -395,6 +401,7 @@ def _report(
         p99_ms=float(np.percentile(took, 99)),
         import_seconds=seconds["import"],
         train_seconds=seconds["train"],
+        train_megabytes=steps.megabytes,
         start_seconds=seconds["start"],
         reveal_seconds=seconds.get("reveal", 0.0),
         ask_seconds=seconds["ask"],
