@@ -75,13 +75,13 @@ def _order(scores: F32, order: I32) -> None:
     _sort(scores, order)
 
 
-@kernel(f4[:, ::1], f4[::1], f4[::1], i4[::1])
-def _fuse(ranks: F32, weights: F32, fused: F32, order: I32) -> None:
+@kernel(f4[:, ::1], f4[::1], i4[::1])
+def _fuse(ranks: F32, fused: F32, order: I32) -> None:
     for i in range(len(ranks)):
         total = np.float32(0.0)
         for s in range(ranks.shape[1]):
             # ranks holds 1 / rank; 1 / (60 + rank) is the fusion's usual damping.
-            total += weights[s] * ranks[i, s] / (np.float32(1.0) + np.float32(60.0) * ranks[i, s])
+            total += ranks[i, s] / (np.float32(1.0) + np.float32(60.0) * ranks[i, s])
         fused[i] = total
     _sort(fused, order)
 
@@ -118,16 +118,14 @@ def ordered(scores: F32) -> I32:
     return order
 
 
-def fused(ranks: F32, weights: F32 | None = None) -> I32:
+def fused(ranks: F32) -> I32:
     """Return places by reciprocal rank fusion, best first (Cormack et al. 2009), `[n] int32`.
 
     Args:
         ranks: 1 / rank within each source, 0 where it did not retrieve, `[n, n_sources] float32`.
-        weights: how much each source counts, `[n_sources] float32`; all the same when not given.
     """
-    weights = np.ones(ranks.shape[1], np.float32) if weights is None else weights
     order = np.empty(len(ranks), np.int32)
-    _fuse(ranks, weights, np.empty(len(ranks), np.float32), order)
+    _fuse(ranks, np.empty(len(ranks), np.float32), order)
     return order
 
 

@@ -14,7 +14,7 @@ from nearline.pipeline.budget import STAGES, Limits
 from nearline.pipeline.feature_set import FeatureSet
 from nearline.pipeline.item_steps import item_steps
 from nearline.pipeline.merge import merge
-from nearline.pipeline.ordering import combined, fused, head, ordered
+from nearline.pipeline.ordering import combined, head, ordered
 from nearline.pipeline.quotas import BySurface, Quota, quotas
 from nearline.pipeline.run import Run, Scored
 from nearline.pipeline.shelving import dealt, groups
@@ -306,7 +306,7 @@ class Pipeline:
     def _fuse(self, run: Run) -> None:
         assert run.candidates is not None
         assert run.user is not None
-        order = fused(run.candidates.ranks, self._blend.weights(run.user))
+        order = self._blend.order(run.user, run.candidates)
         scores = np.empty(len(order), np.float32)
         scores[order] = 1.0 / (60.0 + np.arange(1, len(order) + 1))
         run.matrix = None

@@ -363,7 +363,8 @@ class Source(Protocol):
     the item that led there. It may name the `surfaces` where it is asked, by default all; with `fills = True` it is asked on
     the others too, where the rest found fewer items than a page has. With `needs_role` it is a default only where an event
     type has that role. Its `family` (see `pipeline.blend`) says how much it counts where no ranker orders the candidates:
-    collaborative, content (where it says none), intent, personal, preferences, segment, editorial, popularity or rules.
+    collaborative, content (where it says none), intent, personal, preferences, segment, editorial, popularity or rules; with
+    `counted = True` its scores are counts, at least 0, and an item counts by its part of them instead of its rank.
     With `indexed = True` an index of its arrays `keys` and `vectors` is made with a release (see `sources.vector_search`).
     With a method `says(slot) -> str` it has own words for an item, "" for the template's.
     """

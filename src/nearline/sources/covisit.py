@@ -276,6 +276,7 @@ class CovisitSource:
 
     name = "covisit"
     family = "collaborative"
+    counted = True
     reason: ClassVar[str] = "because_you_viewed"
     template: ClassVar[str] = "Because you viewed {title}"
     time_based = False

@@ -34,6 +34,7 @@ class SegmentSource:
 
     name = "segment"
     family = "segment"
+    counted = True
     surfaces = ("homepage", "search")
     reason: ClassVar[str] = "segment"
     template: ClassVar[str] = "Popular with visitors like you"

@@ -24,6 +24,7 @@ class TrendingSource(HeadSource):
 
     name = "trending"
     family = "popularity"
+    counted = True
     reason: ClassVar[str] = "trending"
     template: ClassVar[str] = "Trending now"
     time_based = False
