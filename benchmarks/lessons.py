@@ -28,7 +28,7 @@ from nearline.batch.replaying import replay
 from nearline.batch.splitting import before, split_times
 from nearline.batch.teaching import Teacher, gather, lessons_in_order, sampled_lessons
 from nearline.embedded.evaluation import app_source, evaluation_settings, learn_from_all
-from nearline.pipeline.ordering import fused
+from nearline.pipeline.ordering import ordered
 from nearline.pipeline.run import Run
 from nearline.schema.candidates import F32, I32
 from nearline.schema.clock import HOUR
@@ -128,7 +128,7 @@ def _made(data: Path, folder: Path, most: int, examples: int) -> Lessons:
         x.append(np.array(pipeline.features.read(context).T))
         target.append(run.candidates.items == world.item_slots(later[moment.label].items)[0])
         place = np.empty(len(run.candidates), np.int32)
-        place[fused(run.candidates.ranks)] = np.arange(len(place))
+        place[ordered(run.candidates.fusion)] = np.arange(len(place))
         fusion.append(place)
     say(f"{data.name}: {len(later):,} lists to judge by")
     group = np.repeat(np.arange(len(x), dtype=np.int32), [len(each) for each in x])

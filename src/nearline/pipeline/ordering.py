@@ -75,17 +75,6 @@ def _order(scores: F32, order: I32) -> None:
     _sort(scores, order)
 
 
-@kernel(f4[:, ::1], f4[::1], i4[::1])
-def _fuse(ranks: F32, fused: F32, order: I32) -> None:
-    for i in range(len(ranks)):
-        total = np.float32(0.0)
-        for s in range(ranks.shape[1]):
-            # ranks holds 1 / rank; 1 / (60 + rank) is the fusion's usual damping.
-            total += ranks[i, s] / (np.float32(1.0) + np.float32(60.0) * ranks[i, s])
-        fused[i] = total
-    _sort(fused, order)
-
-
 @kernel(i4[::1], i8)
 def _upwards(places: I32, most: int) -> None:
     """Sort different places below `most` in place."""
@@ -115,17 +104,6 @@ def ordered(scores: F32) -> I32:
     """Return the places of finite scores, best first, `[n] int32`."""
     order = np.empty(len(scores), np.int32)
     _order(scores, order)
-    return order
-
-
-def fused(ranks: F32) -> I32:
-    """Return places by reciprocal rank fusion, best first (Cormack et al. 2009), `[n] int32`.
-
-    Args:
-        ranks: 1 / rank within each source, 0 where it did not retrieve, `[n, n_sources] float32`.
-    """
-    order = np.empty(len(ranks), np.int32)
-    _fuse(ranks, np.empty(len(ranks), np.float32), order)
     return order
 
 
