@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -16,7 +16,8 @@ from nearline.features.suppression import SuppressionLists
 from nearline.models.graph import Graph
 from nearline.models.session import OnnxSession
 from nearline.models.tower_graph import INPUTS, OUTPUTS, tower_graph
-from nearline.models.user_tower import Shape, encode, new_weights
+from nearline.models.user_tower import Shape, new_weights
+from nearline.models.user_tower import asked as answered
 from nearline.schema.components import Arrays, FitData
 from nearline.schema.errors import NearlineError
 from nearline.schema.event import Events, empty_events
@@ -37,6 +38,20 @@ N, USERS, LENGTH, SHELVES = 60, 240, 40, 6
 ITEMS = [Item(f"i{n}", f"number {n}", f"shelf {n % SHELVES}", tags=(f"row {n % SHELVES}",)) for n in range(N)]
 NEW = Item("new", "number", "shelf 2", tags=("row 2",))
 SMALL: dict[str, Any] = {"least": 0, "dimensions": 16, "buckets": 256}
+KINDS: dict[str, dict[str, int]] = {
+    "causal": {"epochs": 20},
+    "bidirectional": {"epochs": 80, "dimensions": 32, "bidirectional": 1},
+}
+"""Arguments of each kind. Where a fifth is hidden, and teaches, it takes more passes."""
+
+
+class Fitted(NamedTuple):
+    """What a kind learned from what, what it said, and its arguments."""
+
+    data: FitData
+    arrays: Arrays
+    said: list[str]
+    small: dict[str, Any]
 
 
 def following(item: int, before: int) -> int:
@@ -70,11 +85,12 @@ def tokens() -> ItemTokens:
     return item_tokens(world_of(SequenceSource()), np.arange(N))
 
 
-@pytest.fixture(scope="module")
-def fitted() -> tuple[FitData, Arrays, list[str]]:
+@pytest.fixture(scope="module", params=KINDS)
+def fitted(request: pytest.FixtureRequest) -> Fitted:
     said: list[str] = []
     data = FitData(walks(1), keys(item.item_id for item in ITEMS), NOW, 1, tokens=tokens(), say=said.append)
-    return data, SequenceSource(**SMALL, epochs=20).fit(data), said
+    small = SMALL | KINDS[request.param]
+    return Fitted(data, SequenceSource(**small).fit(data), said, small)
 
 
 def asked(arrays: Arrays, history: list[int]) -> tuple[SequenceSource, OnlineWorld, Query]:
@@ -104,10 +120,13 @@ def hits(arrays: Arrays) -> float:
     return found / 40
 
 
-def test_it_learns_what_follows_and_says_how_long_it_learns(fitted: tuple[FitData, Arrays, list[str]]) -> None:
-    _, arrays, said = fitted
+def test_it_learns_what_follows_and_says_how_long_it_learns(fitted: Fitted) -> None:
+    _, arrays, said, small = fitted
     assert hits(arrays) > 0.8  # popularity, and any one item's successors, know a third at best
-    assert any("events of 60 items, 16 dimensions, 20 epochs, each against all" in text for text in said)
+    assert any(
+        f"events of 60 items, {small['dimensions']} dimensions, {small['epochs']} epochs, each against all" in text
+        for text in said
+    )
     assert any("held out" in text for text in said)
     source, world, query = asked(arrays, [4, 9, 15])
     found = source.fetch(query, world.hydrate(query.visitor, NOW), N)
@@ -123,9 +142,9 @@ def test_it_learns_what_follows_and_says_how_long_it_learns(fitted: tuple[FitDat
 
 
 def test_the_tower_is_asked_once_for_a_history_whatever_was_shown_since(
-    fitted: tuple[FitData, Arrays, list[str]], monkeypatch: pytest.MonkeyPatch
+    fitted: Fitted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source, world, query = asked(fitted[1], [4, 9, 15])
+    source, world, query = asked(fitted.arrays, [4, 9, 15])
     runs, run = [], source._tower.run
 
     def counted(**given: NDArray[Any]) -> tuple[NDArray[Any], ...]:
@@ -146,34 +165,36 @@ def test_the_tower_is_asked_once_for_a_history_whatever_was_shown_since(
     assert runs == [3, 4]
 
 
+@pytest.mark.parametrize("both", [False, True])
 @pytest.mark.parametrize("shape", [Shape(16), Shape(24, blocks=1, heads=3, lags=20, inner=4), Shape(8, blocks=3, heads=1)])
-def test_the_exported_tower_is_the_trained_one(shape: Shape) -> None:
+def test_the_exported_tower_is_the_trained_one(shape: Shape, both: bool) -> None:
+    shape = replace(shape, both=both)
     random = np.random.default_rng(4)
     weights = {name: np.asarray(value) + random.normal(0, 0.2, value.shape) for name, value in new_weights(shape, 1).items()}
     weights = {name: value.astype(np.float32) for name, value in weights.items()}
     session = OnnxSession(tower_graph(weights, shape), "tower", INPUTS, OUTPUTS)
-    for n in (1, 2, 7, shape.lags):
+    for n in (1, 2, 7, shape.reads):
         items = random.normal(size=(1, n, shape.dimensions)).astype(np.float32)
         roles, gaps = random.integers(0, 9, (1, n), np.int32), random.integers(0, 5, (1, n), np.int32)
-        trained = encode(weights, shape, items, roles, gaps, np.zeros((1, n), np.int32), 0.0, None)[0, -1]
+        trained = answered(weights, shape, items, roles, gaps, np.zeros((1, n), np.int32))[0]
         (served,) = session.run(items=items[0], roles=roles[0], gaps=gaps[0])
         np.testing.assert_allclose(served, trained, atol=1e-4)
 
 
-def test_an_export_that_differs_is_refused(fitted: tuple[FitData, Arrays, list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_export_that_differs_is_refused(fitted: Fitted, monkeypatch: pytest.MonkeyPatch) -> None:
     def other(weights: dict[str, Any], shape: Shape) -> Any:
         return tower_graph(weights | {"shift": weights["shift"] + np.float32(0.01)}, shape)
 
     monkeypatch.setattr(sequence_learning, "tower_graph", other)
     with pytest.raises(Exception, match="its export must agree within"):
-        SequenceSource(**SMALL, epochs=1).fit(fitted[0])
+        SequenceSource(**fitted.small | {"epochs": 1}).fit(fitted.data)
 
 
-def test_a_new_item_is_found_by_its_attributes_on_the_day_it_arrives(fitted: tuple[FitData, Arrays, list[str]]) -> None:
+def test_a_new_item_is_found_by_its_attributes_on_the_day_it_arrives(fitted: Fitted) -> None:
     places = []
     for shelf in range(SHELVES):
         history = [shelf, (shelf + SHELVES) % N, (shelf + 3 * SHELVES) % N]
-        source, world, query = asked(fitted[1], history)
+        source, world, query = asked(fitted.arrays, history)
         world.catalog.put([NEW])
         source._next = 0.0  # no need to wait for the pause between two looks at the catalogue
         source.renew(NOW)
@@ -187,47 +208,43 @@ def test_a_new_item_is_found_by_its_attributes_on_the_day_it_arrives(fitted: tup
     assert sum(int(slot) % SHELVES == 2 for slot in found if slot < N) >= 3
 
 
-def test_many_items_are_compared_with_samples(
-    fitted: tuple[FitData, Arrays, list[str]], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_many_items_are_compared_with_samples(fitted: Fitted, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sequence_learning, "WHOLE", N - 1)
     monkeypatch.setattr(sequence_learning, "SAMPLES", 48)
     said: list[str] = []
-    arrays = SequenceSource(**SMALL, epochs=20).fit(replace(fitted[0], say=said.append))
+    arrays = SequenceSource(**fitted.small).fit(replace(fitted.data, say=said.append))
     assert "each against 48 samples" in said[0]
     assert hits(arrays) > 0.7
 
 
-def test_a_later_training_goes_on_from_an_earlier_one(fitted: tuple[FitData, Arrays, list[str]]) -> None:
-    data, arrays, _ = fitted
+def test_a_later_training_goes_on_from_an_earlier_one(fitted: Fitted) -> None:
+    data, arrays, _, small = fitted
     said: list[str] = []
     more = replace(data, events=np.concatenate((data.events, walks(2, 20))), say=said.append)
-    again = SequenceSource(**SMALL, epochs=2).fit(replace(more, earlier=arrays))
-    anew = SequenceSource(**SMALL, epochs=2).fit(more)
+    again = SequenceSource(**small | {"epochs": 2}).fit(replace(more, earlier=arrays))
+    anew = SequenceSource(**small | {"epochs": 2}).fit(more)
     assert hits(again) > 0.8
     assert hits(anew) < 0.4
     # A few days are enough to go on with, and no item is forgotten that nobody touched in them.
     few = replace(more, events=walks(2, 20)[::3], earlier=arrays)
-    longer = SequenceSource(**SMALL | {"least": 60_000, "dimensions": 0}, epochs=1).fit(few)
+    longer = SequenceSource(**small | {"least": 60_000, "dimensions": 0, "epochs": 1}).fit(few)
     assert longer["keys"].tolist() == arrays["keys"].tolist()
     assert longer["vectors"].shape == arrays["vectors"].shape
     assert hits(longer) > 0.7
     # Where there was too little before, the ranker was not taught to read it.
-    assert SequenceSource(**SMALL).fit(replace(more, earlier={})) == {}
+    assert SequenceSource(**small).fit(replace(more, earlier={})) == {}
 
 
-def test_it_is_left_out_and_says_why(
-    fitted: tuple[FitData, Arrays, list[str]], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_it_is_left_out_and_says_why(fitted: Fitted, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     said: list[str] = []
-    data = replace(fitted[0], say=said.append)
+    data = replace(fitted.data, say=said.append)
     assert SequenceSource().fit(data) == {}
     monkeypatch.setattr(sequence, "missing", lambda: "jax")
     assert SequenceSource(**SMALL).fit(data) == {}
     # Trained where the extra is, and served where it is not: the others find what they find.
     monkeypatch.setattr(sequence, "missing", lambda packages: "onnxruntime")
     with caplog.at_level("ERROR"):
-        source, world, query = asked(fitted[1], [4, 9, 15])
+        source, world, query = asked(fitted.arrays, [4, 9, 15])
     assert len(source.fetch(query, world.hydrate(query.visitor, NOW), 5).items) == 0
     assert "onnxruntime is not installed" in caplog.text
     assert [re.sub("[0-9],[0-9]+ events", "9 events", text) for text in said] == [

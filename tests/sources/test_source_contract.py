@@ -30,6 +30,7 @@ from nearline.stores.state import MemoryState
 from nearline.stores.world import OnlineWorld
 
 SOURCES = discover("nearline.sources", ("name", "fetch"))
+SOURCES["bidirectional"] = type("Bidirectional", (SOURCES["sequence"],), {"name": "bidirectional"})
 APP = App(events=["view", "click", "purchase", "dislike"])
 NOW = 1_700_000_000_000
 COLORS = ("red", "orange", "yellow", "green", "blue", "indigo", "violet")
@@ -72,6 +73,7 @@ def own_tower() -> dict[str, str]:
 SMALL: dict[str, dict[str, Any]] = {
     "item_item": {"least": 0},
     "sequence": {"least": 0, "dimensions": 16, "epochs": 12, "buckets": 256},
+    "bidirectional": {"least": 0, "dimensions": 16, "epochs": 30, "buckets": 256, "bidirectional": 1},
     "onnx": own_tower(),
     "slim": {"least": 0},
     "sql": {"url": "sqlite::memory:", "query": AISLES},

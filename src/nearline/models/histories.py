@@ -34,7 +34,7 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """Pieces of a stream; all `[n_windows, length]`. `weights` is 0 where no next item is known, or it is held out."""
+    """Pieces of a stream; all `[n_windows, length]`. `weights` is 0 where no target is known, or it is held out."""
 
     items: I32
     roles: I32
@@ -53,13 +53,14 @@ def gap_classes(seconds: NDArray[np.int64]) -> I32:
     return np.searchsorted(GAPS, seconds, side="right").astype(np.int32)
 
 
-def windows(stream: Stream, length: int, held: NDArray[np.bool_], random: np.random.Generator) -> Windows:
+def windows(stream: Stream, length: int, held: NDArray[np.bool_], random: np.random.Generator, both: bool = False) -> Windows:
     """Return one pass over a stream: visitors in a new order, one behind the other, cut at new places.
 
     Args:
         length: of a window.
         held: which events are not to be predicted, `[n] bool`.
         random: where order and cuts come from.
+        both: an event's target is its own item, which is to be hidden, and not the next one.
     """
     counts = np.bincount(stream.users)
     starts = np.concatenate(([0], np.cumsum(counts)[:-1]))
@@ -72,8 +73,8 @@ def windows(stream: Stream, length: int, held: NDArray[np.bool_], random: np.ran
     # Where less is there than a window, it goes round.
     whole = max(1, len(places) // length) * length
     places = np.resize(places, whole + 1)
-    now, then = places[:-1], places[1:]
-    follows = (stream.users[now] == stream.users[then]) & (then == now + 1)
+    now, then = places[:-1], places[:-1] if both else places[1:]
+    follows = (stream.users[now] == stream.users[then]) & (then == now + (not both))
     weights = np.where(follows & ~held[then], stream.weights[then], np.float32(0.0))
     shuffled = random.permutation(whole // length)
 

@@ -1,4 +1,5 @@
-"""Training of the two towers in JAX: each position of everyone's history predicts the item that came next.
+"""Training of the two towers in JAX: what was done up to an event predicts the item that came next, or what is
+around a hidden event its own item.
 
 The loss is the softmax over all items where the catalogue is small, and over shared samples with their logQ correction
 where it is large (Yi et al. 2019); a single negative teaches far less of either. AdamW with a warm-up and a cosine to a
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from nearline.models.extra import needed
 from nearline.models.histories import Stream, Windows, batches, last_of, windows
-from nearline.models.user_tower import Shape, Weights, encode, new_weights
+from nearline.models.user_tower import Shape, Weights, asked, encode, new_weights
 
 Say = Callable[[str], None]
 CHUNK = 512
@@ -38,6 +39,7 @@ class Recipe:
         nameless: share of items that are known by their attributes alone in a step.
         decay: of weights, as AdamW has it.
         samples: items that a target is compared with; 0 for all.
+        hidden: share of events behind the mask, where the tower looks in both directions.
         held: visitors whose last event judges each epoch, at most; 0 for none.
         patience: epochs without a better one after which training ends.
         seed: of all randomness.
@@ -51,6 +53,7 @@ class Recipe:
     nameless: float = 0.05
     decay: float = 0.01
     samples: int = 0
+    hidden: float = 0.2
     held: int = 1000
     patience: int = 4
     seed: int = 1
@@ -79,7 +82,7 @@ def fit_towers(
     held = np.sort(random.choice(long, min(recipe.held, len(long) // 10), replace=False)) if recipe.held else long[:0]
     out = np.zeros(len(stream.items), np.bool_)
     out[np.cumsum(counts)[held] - 1] = True
-    judged = last_of(stream, held, shape.lags)
+    judged = last_of(stream, held, shape.reads)
     size = recipe.length * recipe.batch
     steps = len(stream.items) // size
     if steps < TOGETHER:
@@ -92,7 +95,7 @@ def fit_towers(
     best, kept, worse = -1.0, weights, 0
     for epoch in range(recipe.epochs):
         losses = []
-        for batch in batches(windows(stream, recipe.length, out, random), recipe.batch, together):
+        for batch in batches(windows(stream, recipe.length, out, random, shape.both), recipe.batch, together):
             weights, state, loss = trainer.steps(weights, state, batch, random)
             losses.append(loss)
         text = f"  sequence: epoch {epoch + 1} of {recipe.epochs}, loss {np.mean([float(loss) for loss in losses]):.3f}"
@@ -190,7 +193,15 @@ class _Trainer:
         else:
             others = self._vectors(weights, rows, drawn)
             own, right = others[items], others[targets.reshape(-1)]
-        after = encode(weights, self._shape, own, roles, gaps, users, recipe.dropout, key)
+        hidden = None
+        if self._shape.both:
+            key, hiding = jax.random.split(key)
+            places, hidden = self._hidden(users, counts, hiding)
+        after = encode(weights, self._shape, own, roles, gaps, users, recipe.dropout, key, hidden)
+        if self._shape.both:
+            after = jnp.take_along_axis(after, places[..., None], 1)
+            right = jnp.take_along_axis(right.reshape(*items.shape, -1), places[..., None], 1).reshape(-1, after.shape[-1])
+            targets, counts = (jnp.take_along_axis(column, places, 1) for column in (targets, counts))
         after = after.reshape(-1, after.shape[-1])
         targets, counts = targets.reshape(-1), counts.reshape(-1)
 
@@ -210,10 +221,23 @@ class _Trainer:
         total, _ = jax.lax.scan(lambda sum_, piece: (sum_ + once(*piece), None), 0.0, tuple(parts))
         return total / jnp.maximum(counts.sum(), 1e-9)
 
+    def _hidden(self, users: Any, counts: Any, key: Any) -> tuple[Any, Any]:
+        """Return the places that teach, `[n, share of length]`, and which events are hidden, `[n, length] bool`.
+
+        A visitor's last event of a window is always one: a mask with nothing after it is what is asked. What is held out is
+        hidden too, or others would learn from it.
+        """
+        jnp = self._jax.numpy
+        n, length = users.shape
+        last = jnp.concatenate((users[:, 1:] != users[:, :-1], jnp.ones((n, 1), bool)), 1)
+        order = jnp.argsort(jnp.where(last, -1.0, self._jax.random.uniform(key, (n, length))), axis=1)
+        places = order[:, : max(1, round(self._recipe.hidden * length))]
+        return places, (counts == 0).at[jnp.arange(n)[:, None], places].set(True)
+
     def _ranks(self, weights: Weights, columns: Any, rows: Any) -> Any:
         items, roles, gaps, users, targets = columns
         vectors = self._vectors(weights, rows, None)
-        after = encode(weights, self._shape, vectors[items], roles, gaps, users, 0.0, None)[:, -1]
+        after = asked(weights, self._shape, vectors[items], roles, gaps, users)
         scores = after @ vectors.T
         right = self._jax.numpy.take_along_axis(scores, targets[:, -1:], 1)
         return (scores > right).sum(1)

@@ -17,7 +17,7 @@ user: `[d] float32`, whose product with an item's vector is the item's score."""
 
 
 def tower_graph(weights: Mapping[str, NDArray[Any]], shape: Shape) -> NDArray[np.uint8]:
-    """Return a trained tower as the bytes of a model, for at most `shape.lags` events.
+    """Return a trained tower as the bytes of a model, for at most `shape.reads` events.
 
     Args:
         weights: as `user_tower.new_weights` makes them.
@@ -27,14 +27,16 @@ def tower_graph(weights: Mapping[str, NDArray[Any]], shape: Shape) -> NDArray[np
     roles, gaps = graph.input("roles", ("n",), np.int32), graph.input("gaps", ("n",), np.int32)
     x = graph.multiply(items, graph.weight(np.array(d**0.5)))
     x = graph.add(x, graph.add(graph.gather(weights["roles"], roles), graph.gather(weights["gaps"], gaps)))
-    lag = np.arange(shape.lags)[:, None] - np.arange(shape.lags)[None]
-    n = graph.node("Shape", roles)
+    if shape.both:
+        x = graph.concat(x, graph.weight(weights["mask"][None]), axis=0)
+    lag, ahead = np.arange(shape.lags)[:, None] - np.arange(shape.lags)[None], shape.both * (shape.lags - 1)
+    n = graph.add(graph.node("Shape", roles), graph.integers(int(shape.both)))
     last = graph.integers(-1)
     for block in range(shape.blocks):
         own = {name.partition(".")[2]: np.asarray(value) for name, value in weights.items() if name.startswith(f"{block}.")}
         ends = block == shape.blocks - 1
         normed = graph.layer_norm(x, own["attention_scale"], own["attention_shift"])
-        # Who asks: all events, in the last block only the last one.
+        # Who asks: all events, in the last block only the last one, or the mask after it.
         asking = graph.node("Slice", normed, last, graph.integers(1 << 30), graph.integers(0)) if ends else normed
         q, k, v = (
             _heads(graph, source, own["qkv"][:, at * d : at * d + d], shape)
@@ -46,10 +48,14 @@ def tower_graph(weights: Mapping[str, NDArray[Any]], shape: Shape) -> NDArray[np
             # Lags n - 1 .. 0 of the last event are the end of the turned table.
             behind = graph.node("Neg", n)
             near = graph.node(
-                "Slice", graph.weight(own["lags"][:, None, ::-1]), behind, graph.integers(1 << 30), graph.integers(2)
+                "Slice",
+                graph.weight(own["lags"][:, None, ahead:][..., ::-1]),
+                behind,
+                graph.integers(1 << 30),
+                graph.integers(2),
             )
         else:
-            table = np.where(lag >= 0, own["lags"][:, lag.clip(min=0)], np.float32(-1e9))
+            table = np.where(lag >= -ahead, own["lags"][:, lag.clip(min=-ahead) + ahead], np.float32(-1e9))
             to = graph.concat(n, n, axis=0)
             near = graph.node("Slice", graph.weight(table), graph.integers(0, 0), to, graph.integers(1, 2))
         looks = graph.softmax(graph.add(scores, near))

@@ -1,8 +1,11 @@
-"""The user tower in JAX: causal self-attention over a visitor's last events, as it is trained.
+"""The user tower in JAX: self-attention over a visitor's last events, as it is trained.
 
 Blocks are normalised before what they add (as eSASRec's are), and where an event stands is told by how far it is behind the
 one that looks at it, a learned bias for each head and lag. So there is no place that a model never saw, and what is trained on
 windows of any length is asked with fifty events. `tower_graph` is the same for ONNX.
+
+Causal (SASRec), an event looks back only, and the last one asks what comes next. In both directions (BERT4Rec, Sun 2019),
+events look ahead as well, some are hidden behind a mask, and a mask after the last event asks.
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ class Shape:
         blocks, heads: of attention.
         lags: how far back an event looks.
         inner: width of the feed-forward part, in dimensions.
+        both: whether events look in both directions.
     """
 
     dimensions: int = 128
@@ -37,6 +41,12 @@ class Shape:
     heads: int = 2
     lags: int = 50
     inner: int = 2
+    both: bool = False
+
+    @property
+    def reads(self) -> int:
+        """Return how many events it is asked with at most: where a mask stands after them, one less than it looks back."""
+        return self.lags - self.both
 
 
 def new_weights(shape: Shape, seed: int) -> Weights:
@@ -50,11 +60,16 @@ def new_weights(shape: Shape, seed: int) -> Weights:
 
     made: Weights = {"scale": jnp.ones(d), "shift": jnp.zeros(d)}
     made |= {"roles": normal(ROLES, d, scale=0.1), "gaps": normal(GAP_CLASSES, d, scale=0.1)}
+    near = jnp.zeros(shape.lags)
+    if shape.both:
+        made |= {"mask": 0.2 * jax.random.normal(jax.random.key(seed + 1), (d,))}
+        # A mask knows nothing of itself: it begins by looking at what is near, or is slower to learn.
+        near = -jnp.log1p(jnp.abs(jnp.arange(1.0 - shape.lags, shape.lags)))
     for block in range(shape.blocks):
         made |= {
             f"{block}.qkv": normal(d, 3 * d, scale=d**-0.5),
             f"{block}.out": normal(d, d, scale=0.5 * d**-0.5),
-            f"{block}.lags": jnp.zeros((shape.heads, shape.lags)),
+            f"{block}.lags": jnp.broadcast_to(near, (shape.heads, len(near))),
             f"{block}.up": normal(d, shape.inner * d, scale=d**-0.5),
             f"{block}.up_bias": jnp.zeros(shape.inner * d),
             f"{block}.down": normal(shape.inner * d, d, scale=0.5 * (shape.inner * d) ** -0.5),
@@ -80,32 +95,37 @@ def unpacked(values: NDArray[np.float32], shape: Shape) -> Weights:
     return found
 
 
-def encode(weights: Weights, shape: Shape, items: Any, roles: Any, gaps: Any, users: Any, dropout: float, key: Any) -> Any:
-    """Return what a visitor is after each of his events, `[n, length, d]`.
+def encode(
+    weights: Weights, shape: Shape, items: Any, roles: Any, gaps: Any, users: Any, dropout: float, key: Any, hidden: Any = None
+) -> Any:
+    """Return what a visitor is after each of his events, or in place of those that are hidden, `[n, length, d]`.
 
     Args:
         items: vectors of the events' items, `[n, length, d]`.
         roles, gaps, users: see `histories.Windows`, `[n, length]`; one event looks only at others of its user.
         dropout: share of what is left out while training.
         key: of JAX's randomness; `None` to leave nothing out.
+        hidden: which events stand behind the mask, `[n, length] bool`; of a tower that looks in both directions.
     """
     jax = needed("jax", "source sequence")
     jnp = jax.numpy
     n, length, d = items.shape
     heads, width = shape.heads, d // shape.heads
     lag = jnp.arange(length)[:, None] - jnp.arange(length)[None]
-    seen = ((lag >= 0) & (lag < shape.lags))[None] & (users[:, :, None] == users[:, None, :])
+    least = 1 - shape.lags if shape.both else 0
+    seen = ((lag >= least) & (lag < shape.lags))[None] & (users[:, :, None] == users[:, None, :])
     unseen = jnp.where(seen, 0.0, -1e9)[:, None]
 
     def left(value: Any, place: int) -> Any:
         return value if key is None else _dropped(jax, value, dropout, jax.random.fold_in(key, place))
 
-    x = left(items * d**0.5 + weights["roles"][roles] + weights["gaps"][gaps], 0)
+    x = items * d**0.5 + weights["roles"][roles] + weights["gaps"][gaps]
+    x = left(x if hidden is None else jnp.where(hidden[..., None], weights["mask"], x), 0)
     for block in range(shape.blocks):
         own = {name.partition(".")[2]: value for name, value in weights.items() if name.startswith(f"{block}.")}
         normed = _normed(jnp, x, own["attention_scale"], own["attention_shift"])
         q, k, v = (normed @ own["qkv"]).reshape(n, length, 3, heads, width).transpose(2, 0, 3, 1, 4)
-        near = own["lags"][:, jnp.clip(lag, 0, shape.lags - 1)]
+        near = own["lags"][:, jnp.clip(lag, least, shape.lags - 1) - least]
         looks = jax.nn.softmax(jnp.einsum("bhqd,bhkd->bhqk", q, k) * width**-0.5 + near[None] + unseen, -1)
         mixed = jnp.einsum("bhqk,bhkd->bhqd", looks, v).transpose(0, 2, 1, 3).reshape(n, length, d)
         x = x + left(mixed @ own["out"], 3 * block + 1)
@@ -113,6 +133,16 @@ def encode(weights: Weights, shape: Shape, items: Any, roles: Any, gaps: Any, us
         wide = left(jax.nn.gelu(normed @ own["up"] + own["up_bias"], approximate=False), 3 * block + 2)
         x = x + left(wide @ own["down"] + own["down_bias"], 3 * block + 3)
     return _normed(jnp, x, weights["scale"], weights["shift"])
+
+
+def asked(weights: Weights, shape: Shape, items: Any, roles: Any, gaps: Any, users: Any) -> Any:
+    """Return what visitors are after the last of at most `shape.reads` events, `[n, d]`; see `encode`."""
+    if not shape.both:
+        return encode(weights, shape, items, roles, gaps, users, 0.0, None)[:, -1]
+    jnp = needed("jax", "source sequence").numpy
+    items, roles, gaps, users = (jnp.concatenate((c, c[:, -1:]), 1) for c in (items, roles, gaps, users))
+    hidden = jnp.zeros(roles.shape, bool).at[:, -1].set(True)
+    return encode(weights, shape, items, roles, gaps, users, 0.0, None, hidden)[:, -1]
 
 
 def _normed(jnp: Any, x: Any, scale: Any, shift: Any) -> Any:

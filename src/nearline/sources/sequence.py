@@ -80,6 +80,7 @@ class SequenceSource(Indexing):
         least: events from which it is worth it.
         epochs: passes over the data; 0 to go by its size.
         buckets: rows of the table of what attributes say.
+        bidirectional: 1 for events that look ahead too, some hidden to be guessed (BERT4Rec, Sun 2019); 0 for what comes next.
     """
 
     name = "sequence"
@@ -101,9 +102,10 @@ class SequenceSource(Indexing):
         least: int = 60_000,
         epochs: int = 0,
         buckets: int = BUCKETS,
+        bidirectional: int = 0,
     ) -> None:
         self.quota, self.dimensions, self.blocks = quota, dimensions, blocks
-        self.least, self.epochs, self.buckets = least, epochs, buckets
+        self.least, self.epochs, self.buckets, self.bidirectional = least, epochs, buckets, bool(bidirectional)
         self.state: tuple[Stateful, ...] = ()
         self._history = HistoryFold()
         self.folds: tuple[Fold, ...] = (self._history,)
@@ -121,8 +123,8 @@ class SequenceSource(Indexing):
             return {}
         # Who goes on keeps his dimensions, though fewer days have fewer events.
         usual = shape_of(data.earlier).dimensions if data.earlier else (64 if n < 5_000_000 else 128)
-        shape = Shape(self.dimensions or usual, self.blocks, lags=self._history.n)
-        recipe = recipe_for(n, len(keys), data.seed, goes_on(data.earlier, shape, self.buckets))
+        shape = Shape(self.dimensions or usual, self.blocks, lags=self._history.n, both=self.bidirectional)
+        recipe = recipe_for(n, len(keys), data.seed, goes_on(data.earlier, shape, self.buckets), shape.both)
         if self.epochs:
             recipe = replace(recipe, epochs=self.epochs)
         against = f"{recipe.samples} samples" if recipe.samples else "all"
@@ -180,7 +182,7 @@ class SequenceSource(Indexing):
         vectors = self._vectors
         if vectors is None or self.search is None:
             return _NOBODY, NOTHING, 0.0
-        window = event_window(query, user, self._world, vectors.known, self._shape.lags, self._timed)
+        window = event_window(query, user, self._world, vectors.known, self._shape.reads, self._timed)
         if not len(window.slots) or limit < 1:
             return _NOBODY, NOTHING, 0.0
         taste = self._taste(window, vectors)
