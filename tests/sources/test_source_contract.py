@@ -73,7 +73,7 @@ def own_tower() -> dict[str, str]:
 SMALL: dict[str, dict[str, Any]] = {
     "item_item": {"least": 0},
     "sequence": {"least": 0, "dimensions": 16, "epochs": 12, "buckets": 256},
-    "bidirectional": {"least": 0, "dimensions": 16, "epochs": 30, "buckets": 256, "bidirectional": 1},
+    "bidirectional": {"least": 0, "dimensions": 32, "epochs": 30, "buckets": 256, "bidirectional": 1},
     "onnx": own_tower(),
     "slim": {"least": 0},
     "sql": {"url": "sqlite::memory:", "query": AISLES},
