@@ -234,7 +234,6 @@ def test_a_dislike_lowers_the_item_and_its_like(name: str) -> None:
 
 
 WEIGHTLESS = {
-    "bidirectional": "has the loss of `sequence`, and learns too little of so few visits to show it",
     "affinity": "goes by the order of what is popular in a category, not by how popular it is",
     "als": "a weight is how sure it is that a visitor and an item belong together, which says nothing of two items",
     "covisit": "counts steps from one item to the next, whatever they were",
