@@ -54,8 +54,8 @@ PARTS = (
     Part("ml-1m", "A", ("--rules", "off")),
 )
 HEAD = (
-    "data, protocol", "lists", "HR@10", "NDCG@10", "recall@10", "precision@10", "coverage", "Gini", "repeats",
-    "lists/s", "p50 ms", "p99 ms", "train s", "train GB", "first list s",
+    "data, protocol", "lists", "HR@10", "NDCG@10", "recall@10", "precision@10", "NDCG@10 of users known",
+    "coverage", "Gini", "repeats", "lists/s", "p50 ms", "p99 ms", "train s", "train GB", "first list s",
 )  # fmt: skip
 
 
@@ -96,6 +96,7 @@ def line(part: Part, found: dict[str, Any] | None) -> str:
         part.name(),
         some if found["cases"] == found["of_cases"] else f"{some} of {found['of_cases']:,}",
         *means,
+        f"{found['known_ndcg@10']:.4f} ± {found['known_ndcg@10_error']:.4f} ({found['known_cases']:,})",
         *(f"{found[name]:.3f}" for name in ("coverage", "gini", "repeats")),
         f"{found['lists_per_second']:,.0f}",
         *(f"{found[name]:.1f}" for name in ("p50_ms", "p99_ms", "train_seconds")),

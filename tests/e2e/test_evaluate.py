@@ -26,7 +26,8 @@ FAST = Settings(train=Train(examples=400, deep=False))
 FIELDS = {
     "data", "protocol", "holdout", "through", "rules", "cases", "candidates", "hr@10", "ndcg@10", "recall@10",
     "precision@10", "mrr@10", "coverage", "gini", "hr@10_error", "lists_per_second", "p50_ms", "p99_ms",
-    "import_seconds", "train_seconds", "train_megabytes", "first_list_seconds", "repeats", "degraded",
+    "import_seconds", "train_seconds", "train_megabytes", "known_cases", "known_ndcg@10", "first_list_seconds",
+    "repeats", "degraded",
 }  # fmt: skip
 
 

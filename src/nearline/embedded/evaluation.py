@@ -79,6 +79,7 @@ class Report(msgspec.Struct, frozen=True):
         candidates: most candidates that a list ranks.
         repeats: share of cases whose targets the user all had before; misses where such items are never listed.
         repeats_listed: whether they may be.
+        known_cases, known_ndcg: of users that the training knew.
         short: lists with fewer than ten items.
         degraded: lists not from the ranker, or with something missing, by what they were; must be empty.
         train_megabytes: the most memory held while training, the process and what it has read included.
@@ -107,6 +108,8 @@ class Report(msgspec.Struct, frozen=True):
     recall: Estimate = msgspec.field(name="recall@10")
     precision: Estimate = msgspec.field(name="precision@10")
     mrr: Estimate = msgspec.field(name="mrr@10")
+    known_cases: int
+    known_ndcg: Estimate = msgspec.field(name="known_ndcg@10")
     coverage: float
     gini: float
     short: int
@@ -363,6 +366,11 @@ def _report(
     manifest: Any,
 ) -> Report:
     worth = evaluate_lists([one.items for one in lists], cases, len(dataset.items), K)
+    trained = set(split.known["user_id"].to_pylist())
+    known = [place for place, case in enumerate(cases) if case.user_id in trained]
+    of_known = (
+        evaluate_lists([lists[place].items for place in known], [cases[place] for place in known], 1, K) if known else None
+    )
     took = np.array([one.seconds for one in lists]) * 1e3
     degraded = Counter(
         f"{one.served_from}, without {', '.join(one.missing)}" if one.missing else one.served_from
@@ -392,6 +400,8 @@ def _report(
         recall=worth.recall,
         precision=worth.precision,
         mrr=worth.mrr,
+        known_cases=len(known),
+        known_ndcg=Estimate(0.0, 0.0) if of_known is None else of_known.ndcg,
         coverage=worth.coverage,
         gini=worth.gini,
         short=worth.short,
