@@ -1,8 +1,7 @@
 """What each source and each family of features is worth: the ranker taught and judged without it, on the same lists.
 
 `python -m benchmarks.ablation --data ../shared/data/ml-1m`. Examples and later lists are those of `benchmarks.lessons`.
-Without a source
-means: candidates that it alone found are gone, and so are its columns. Differences are paired, list by list.
+Without a source means: candidates that it alone found are gone, and so are its columns. Differences are paired, list by list.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.bars import Bar, picture
 from benchmarks.lessons import Lessons, lessons
 from benchmarks.table import machine, say
 from nearline.app.defaults import default_features
@@ -92,6 +92,7 @@ def main() -> None:
     parser.add_argument("--lists", type=int, default=6_000, help="later lists to judge by")
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "nearline-ablation", help="for examples")
     parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--picture", type=Path, help="where to draw it, as SVG")
     options = parser.parse_args()
     for data in options.data:
         own = lessons(data, options.cache, most=options.lists)
@@ -99,14 +100,20 @@ def main() -> None:
         error = whole.std() / len(whole) ** 0.5
         print(f"{data.name}: NDCG@10 {whole.mean():.4f} ± {error:.4f} on {own.lists:,} later lists; {machine()}\n")
         print("| without | columns, or candidates a list | NDCG@10 | difference |\n| --- | --- | --- | --- |")
+        bars: list[Bar] = []
         for kind, name, found, gone in ablated(own, options.seed):
             less = found - whole
+            bars.append((kind, name, float(less.mean()), float(less.std() / len(less) ** 0.5)))
             many = gone if kind == "feature" else f"{gone / own.lists:.0f} candidates"
             print(
                 f"| {kind} `{name}` | {many} | {found.mean():.4f} | {less.mean():+.4f} ± {less.std() / len(less) ** 0.5:.4f} |",
                 flush=True,
             )
             say(f"  {kind} {name}")
+        if options.picture:
+            title = f"{data.name}: NDCG@10 without a source, or a family of features"
+            bars.sort(key=lambda bar: bar[2])
+            options.picture.write_text(picture(title, f"difference to {whole.mean():.4f} (line: one standard error)", bars))
         print()
 
 
