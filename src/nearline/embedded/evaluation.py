@@ -369,7 +369,9 @@ def _report(
     trained = set(split.known["user_id"].to_pylist())
     known = [place for place, case in enumerate(cases) if case.user_id in trained]
     of_known = (
-        evaluate_lists([lists[place].items for place in known], [cases[place] for place in known], 1, K) if known else None
+        evaluate_lists([lists[place].items for place in known], [cases[place] for place in known], len(dataset.items), K)
+        if known
+        else None
     )
     took = np.array([one.seconds for one in lists]) * 1e3
     degraded = Counter(
