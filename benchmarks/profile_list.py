@@ -1,4 +1,4 @@
-"""Where the time of one list goes: microseconds of each step, in process, without threads and budgets.
+"""Where the time of one list goes: microseconds of each step, in process, on one thread.
 
 Wall clock, and processor time, which other programs on the machine lengthen less: by the caches they take, and by
 what a virtual machine's neighbours steal. So it also times a known kernel: the design's box took 335 µs when quiet.

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nearline.pipeline.merge import DAMPING
 from nearline.schema.candidates import F32, I32
 from nearline.schema.kernel import f4, i4, i8, inline, kernel
 from nearline.schema.top import best
@@ -113,7 +114,7 @@ def fusion_parts(ranks: F32) -> F32:
     Args:
         ranks: as for `fused`.
     """
-    parts: F32 = ranks / (1.0 + 60.0 * ranks)
+    parts: F32 = ranks / (1.0 + DAMPING * ranks)
     parts /= np.maximum(parts.sum(axis=1, keepdims=True), np.float32(1e-12))
     return parts
 

@@ -196,7 +196,7 @@ class AlsSource:
             # Kernels read nothing that can't be written to, as what came from Spark can't.
             self._vectors: F32 = np.require(arrays["vectors"], np.float32, ["C", "W"])
             self._solve: F32 = arrays["solve"]
-            self._new = new_items(world, arrays, self.new_items) if self.new_items and "lift" in arrays else None
+            self._new = new_items(world, self._rows, arrays, self.new_items) if self.new_items and "lift" in arrays else None
             self._place()
 
     def renew(self, now: int) -> None:

@@ -115,7 +115,7 @@ class EaseSource(DenseSource):
         def act(events: I32) -> None:
             _pairs(events, order.after, past.items, past.values, self.fade, self.together, FAR, after, beside)
 
-        by_parts(past, order, act)
+        by_parts(order, act)
         beside += beside.T
         own = (1.0 + self.together) * np.bincount(past.items, past.values**2, n)
         gram = after + after.T

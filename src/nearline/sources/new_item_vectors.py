@@ -112,15 +112,15 @@ class NewItemVectors:
     Args:
         world: whose items and visits.
         tables: of the visits.
-        keys: of the release's vectors, `[n] uint64`.
+        rows: of the release's vectors.
         vectors: `[n, d] float32`.
         lift: what `learned_lift` returned.
         most: new items that get a vector, the most visited.
     """
 
-    def __init__(self, world: World, tables: VisitTables, keys: U64, vectors: F32, lift: F32, most: int) -> None:
+    def __init__(self, world: World, tables: VisitTables, rows: RowMap, vectors: F32, lift: F32, most: int) -> None:
         self._most = most
-        self._world, self._tables, self._rows, self._lift = world, tables, RowMap(world, keys), lift
+        self._world, self._tables, self._rows, self._lift = world, tables, rows, lift
         self._vectors = np.require(vectors, np.float32, ["C", "W"])
         self._length = float(np.quantile(np.linalg.norm(vectors, axis=1), LENGTH)) if len(vectors) else 0.0
         self._words, self._said = self._read()
@@ -219,8 +219,8 @@ class NewItemVectors:
         return out
 
 
-def new_items(world: World, arrays: Arrays, most: int) -> NewItemVectors:
-    """Return the vectors of a world's new items, beside a release's arrays (`keys`, `vectors`, `lift`)."""
+def new_items(world: World, rows: RowMap, arrays: Arrays, most: int) -> NewItemVectors:
+    """Return the vectors of a world's new items, beside a release's arrays (`vectors`, `lift`) and their rows."""
     tables = world.parts[VisitTables.name]
     assert isinstance(tables, VisitTables)
-    return NewItemVectors(world, tables, arrays["keys"], arrays["vectors"], arrays["lift"], most)
+    return NewItemVectors(world, tables, rows, arrays["vectors"], arrays["lift"], most)

@@ -14,6 +14,7 @@ from nearline.schema.kernel import f4, f8, i4, i8, kernel
 from nearline.schema.query import Query
 from nearline.sources.asked import asked_items, ways
 from nearline.sources.ease import LARGEST
+from nearline.sources.item_order import THREADS, item_order
 from nearline.sources.neighbours import Histories, NeighbourSource, table_of, told
 from nearline.sources.tally import scratch
 
@@ -25,18 +26,18 @@ HELD = 50_000_000
 """Pairs of items held at most, 12 bytes each."""
 SWEEPS = 12
 """Over an item's neighbours, at most."""
-THREADS = 2
 I64 = NDArray[np.int64]
 
 
-@kernel(i4[::1], f4[::1], i8[::1], i8[::1], i8[::1], i8[::1], f4[::1], f8, f8, i8, i8, i4[:, ::1], f4[:, ::1], f4[:, ::1])
+@kernel(i4[::1], f4[::1], i8[::1], i4[::1], i4[::1], i4[::1], i8, f4[::1], f8, f8, i8, i8, i4[:, ::1], f4[:, ::1], f4[:, ::1])
 def _pairs(
     items: I32,
     values: F32,
-    first: I64,
-    last: I64,
     begins: I64,
-    events: I64,
+    events: I32,
+    before: I32,
+    after_it: I32,
+    far: int,
     own: F32,
     fade: float,
     together: float,
@@ -50,8 +51,8 @@ def _pairs(
 
     Args:
         items, values: of all events, visitor by visitor.
-        first, last: reach of each event: the first that counts with it, and the one after the last.
-        begins, events: the events of each item.
+        begins, events, before, after_it: see `ItemOrder`.
+        far: steps between two events beyond which they do not count as a pair.
         own: sum of each item's own squares and λ.
         others, gram, target: `[n, most]`; -1 where there are no more.
     """
@@ -65,7 +66,7 @@ def _pairs(
         found = 0
         for place in range(begins[item], begins[item + 1]):
             at = events[place]
-            for other in range(first[at], last[at]):
+            for other in range(at - min(before[at], far), at + min(after_it[at], far) + 1):
                 beside = items[other]
                 if beside == item:
                     continue
@@ -135,19 +136,6 @@ def _regress(others: I32, gram: F32, target: F32, own: F32, lasso: float, begin:
             place[others[item, a]] = -1
 
 
-def _by_item(past: Histories) -> tuple[I64, I64]:
-    """Return where each item's events begin, `[n_items + 1]`, and the events by item, `[n]`."""
-    counts = np.bincount(past.items, minlength=len(past.keys))
-    return np.concatenate(([0], np.cumsum(counts))).astype(np.int64), np.argsort(past.items, kind="stable").astype(np.int64)
-
-
-def _reach(starts: I64, far: int) -> tuple[I64, I64]:
-    """Return for each event the first and the one after the last that count with it."""
-    lengths, at = np.diff(starts), np.arange(starts[-1])
-    first = np.maximum(np.repeat(starts[:-1], lengths), at - far)
-    return first, np.minimum(np.repeat(starts[1:], lengths), at + far + 1)
-
-
 class SlimSource(NeighbourSource):
     """What comes after the visitor's last items, and goes with them, once their like are accounted for; for large catalogues.
 
@@ -202,14 +190,13 @@ class SlimSource(NeighbourSource):
         own = (1.0 + self.together) * np.bincount(past.items, past.values.astype(np.float64) ** 2, n)
         own = (own + self.regularization).astype(np.float32)
         far = max(1, min(FAR, PAIRS // (2 * max(1, len(past.items)))))
-        first, last = _reach(past.starts, far)
-        begins, events = _by_item(past)
+        order = item_order(past)
         others, gram = np.empty((n, most), np.int32), np.empty((n, most), np.float32)
         target, weights = np.empty((n, most), np.float32), np.empty((n, most), np.float32)
 
         def pairs(begin: int, end: int) -> None:
             _pairs(
-                past.items, past.values, first, last, begins, events, own,
+                past.items, past.values, *order, far, own,
                 self.fade, self.together, begin, end, others, gram, target,
             )  # fmt: skip
 

@@ -141,7 +141,7 @@ class TransitionSource(DenseSource):
         def act(events: I32) -> None:
             _moments(events, order.before, order.after, past.items, past.values, self._asked, overlaps, gram, onward)
 
-        by_parts(past, order, act)
+        by_parts(order, act)
         gram += gram.T
         gram[np.diag_indices(2 * n)] += self.regularization
         # Transposed they are in LAPACK's order, and overwritten where they stand.
