@@ -26,7 +26,7 @@ from nearline.app.load import load_app
 from nearline.app.sections import Settings
 from nearline.app.settings import settings_toml
 from nearline.app.tenant import Tenant
-from nearline.batch.dataset import named
+from nearline.batch.dataset import for_asking
 from nearline.batch.importers import load_dataset
 from nearline.batch.importing import import_dataset
 from nearline.batch.protocols import Split
@@ -158,7 +158,7 @@ def main() -> None:
     folder = Path(o.data) if Path(o.data).is_dir() else DATA / o.data
     if not folder.is_dir():
         raise SystemExit(f"there is no {folder}; say where the data is with --data")
-    dataset = named(load_dataset(folder))
+    dataset = for_asking(load_dataset(folder))
     split = PROTOCOLS[o.protocol](dataset, o.holdout)
     with tempfile.TemporaryDirectory(prefix="nearline-") as temporary:
         home = Path(temporary)

@@ -18,6 +18,7 @@ import numpy as np
 from benchmarks.cold import K, Shop, gain, tenant_of
 from benchmarks.cold_start import DATA
 from benchmarks.table import machine
+from nearline.batch.dataset import for_asking
 from nearline.batch.importers import load_dataset
 from nearline.batch.metrics import estimate
 from nearline.embedded.evaluation import PROTOCOLS, event_bodies, some_cases
@@ -40,7 +41,7 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=0, help="users asked about, drawn by seed; 0 for all")
     parser.add_argument("--seed", type=int, default=7)
     o = parser.parse_args()
-    dataset = load_dataset(o.data)
+    dataset = for_asking(load_dataset(o.data))
     split = PROTOCOLS["A" if o.protocol == "A" else "C"](dataset, o.holdout)
     cases = some_cases(split.cases, o.users, o.seed)
     had = defaultdict[str, set[str]](set)

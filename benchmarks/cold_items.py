@@ -20,6 +20,7 @@ import pyarrow as pa
 from benchmarks.cold import Shop, tenant_of
 from benchmarks.cold_start import DATA
 from benchmarks.table import machine
+from nearline.batch.dataset import for_asking
 from nearline.batch.importers import load_dataset
 from nearline.batch.metrics import estimate
 from nearline.batch.protocols import Split, next_event
@@ -72,7 +73,7 @@ def main() -> None:
     o = parser.parse_args()
     if not o.data.is_dir():
         raise SystemExit(f"there is no {o.data}; say where the data is with --data")
-    dataset = load_dataset(o.data)
+    dataset = for_asking(load_dataset(o.data))
     split = next_event(dataset, o.holdout)
     every = sorted(item.item_id for item in dataset.items)
     new = set(np.random.default_rng(o.seed).choice(every, len(every) // SHARE, replace=False).tolist())

@@ -28,7 +28,7 @@ import pyarrow as pa
 
 from benchmarks.cold import HEAD, Shop, Worth, tenant_of
 from benchmarks.table import machine
-from nearline.batch.dataset import Dataset
+from nearline.batch.dataset import Dataset, for_asking
 from nearline.batch.importers import load_dataset
 from nearline.embedded.evaluation import event_bodies
 from nearline.schema.event import Record
@@ -157,7 +157,7 @@ def main() -> None:
     o = parser.parse_args()
     if not o.data.is_dir():
         raise SystemExit(f"there is no {o.data}; say where the data is with --data")
-    dataset, profiles = load_dataset(o.data), demographics(o.data)
+    dataset, profiles = for_asking(load_dataset(o.data)), demographics(o.data)
     known, reveal, new = parted(dataset, o.holdout, o.seed)
     with tenant_of(dataset, declared(known, profiles), not o.untrained, o.extra) as tenant:
         shop = Shop(tenant)

@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmarks.cold import HEAD, K, Shop, Worth, tenant_of
 from benchmarks.table import machine
-from nearline.batch.dataset import named
+from nearline.batch.dataset import for_asking
 from nearline.batch.importers import load_dataset
 from nearline.batch.metrics import Estimate, estimate
 from nearline.batch.protocols import Split, next_event
@@ -131,7 +131,7 @@ def main() -> None:
     o = parser.parse_args()
     if not o.data.is_dir():
         raise SystemExit(f"there is no {o.data}; say where the data is with --data")
-    dataset = named(load_dataset(o.data))
+    dataset = for_asking(load_dataset(o.data))
     split, walk = next_event(dataset, o.holdout), Walk()
     with tenant_of(dataset, split.known, not o.untrained, o.extra) as tenant:
         shop = Shop(tenant)

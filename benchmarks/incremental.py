@@ -30,7 +30,7 @@ from nearline.app.load import load_app
 from nearline.app.sections import Settings
 from nearline.app.settings import settings_toml
 from nearline.app.tenant import Tenant
-from nearline.batch.dataset import Dataset, named
+from nearline.batch.dataset import Dataset, for_asking
 from nearline.batch.importers import load_dataset
 from nearline.batch.importing import import_dataset
 from nearline.batch.metrics import estimate, hits_at, ndcg
@@ -129,7 +129,7 @@ def tenant_of(q: Question, row: Row, dataset: Dataset, folder: Path) -> Tenant:
 
 def before_that(q: Question, folder: Path) -> Path:
     """Train the last release, on everything until T0; return the folder of its store."""
-    dataset = named(load_dataset(q.data))
+    dataset = for_asking(load_dataset(q.data))
     split = next_event(dataset, q.holdout)
     now = times_of(split, q.days, False)
     tenant = tenant_of(q, Row("the last release"), dataset, folder)
@@ -160,7 +160,7 @@ class _Fitting:
 
 def measure(q: Question, row: Row, earlier: Path) -> Found:
     """Train, and ask."""
-    dataset = named(load_dataset(q.data))
+    dataset = for_asking(load_dataset(q.data))
     split = next_event(dataset, q.holdout)
     cases = some_cases(split.cases, q.users, 7)
     with tempfile.TemporaryDirectory(prefix="nearline-") as temporary:

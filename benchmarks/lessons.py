@@ -20,7 +20,7 @@ from nearline.app.load import load_app
 from nearline.app.sections import Settings
 from nearline.app.tenant import Tenant
 from nearline.batch.cleaning import clean
-from nearline.batch.dataset import named
+from nearline.batch.dataset import for_asking
 from nearline.batch.importers import load_dataset
 from nearline.batch.importing import import_dataset
 from nearline.batch.protocols import leave_one_out
@@ -88,7 +88,7 @@ def _save(file: Path, made: Lessons) -> None:
 
 
 def _tenant(data: Path, folder: Path) -> Tenant:
-    dataset = named(load_dataset(data))
+    dataset = for_asking(load_dataset(data))
     known = leave_one_out(dataset, "validation").known
     settings = evaluation_settings(learn_from_all(Settings(), known), folder)
     (folder / "app.py").write_text(app_source(dataset), encoding="utf-8")

@@ -25,7 +25,7 @@ from nearline.app.load import load_app
 from nearline.app.sections import ComponentSettings, Settings
 from nearline.app.settings import settings_toml
 from nearline.app.tenant import Tenant
-from nearline.batch.dataset import named
+from nearline.batch.dataset import for_asking
 from nearline.batch.importers import load_dataset
 from nearline.batch.importing import import_dataset
 from nearline.batch.metrics import estimate, hits_at, ndcg
@@ -59,7 +59,7 @@ RENEWED = 50
 
 def measure(data: Path, holdout: Holdout, each: int, seed: int) -> dict[str, dict[str, list[bool]]]:
     """Return for each number of visitors, by source, whether it found the item."""
-    dataset = named(load_dataset(data))
+    dataset = for_asking(load_dataset(data))
     split = next_event(dataset, holdout)
     names = np.array(sorted(split.known["item_id"].unique().to_pylist()))
     out = set(np.random.default_rng(seed).choice(names, len(names) // each, replace=False).tolist())
@@ -134,7 +134,7 @@ class _Renewing(OfflineSystem):
 
 def lists(data: Path, holdout: Holdout, users: int, seed: int, new_items: int) -> list[tuple[float, bool, float]]:
     """Train and ask; return of each list its NDCG@10, whether the right item was not known, and the milliseconds it took."""
-    dataset = named(load_dataset(data))
+    dataset = for_asking(load_dataset(data))
     split = next_event(dataset, holdout)
     cases = some_cases(split.cases, users, 7)
     known = set(split.known["item_id"].to_pylist())

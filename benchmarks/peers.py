@@ -23,7 +23,7 @@ from implicit.nearest_neighbours import BM25Recommender
 from numpy.typing import NDArray
 
 from benchmarks.table import machine, say
-from nearline.batch.dataset import named
+from nearline.batch.dataset import for_asking
 from nearline.batch.importers import load_dataset
 from nearline.batch.metrics import Summary, evaluate_lists
 from nearline.batch.protocols import Case, Split
@@ -251,7 +251,7 @@ def main() -> None:
     parser.add_argument("--repeats", action="store_true", help="what a user had may be listed again")
     parser.add_argument("--lenskit", default="", help="a Python in whose environment LensKit is installed")
     o = parser.parse_args()
-    dataset = named(load_dataset(o.data))
+    dataset = for_asking(load_dataset(o.data))
     split = PROTOCOLS[o.protocol](dataset, o.holdout)
     ranked = [item.item_id for item in dataset.items]
     if o.protocol == "B":

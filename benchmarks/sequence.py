@@ -20,7 +20,7 @@ from benchmarks.table import Row, percentile, say, show
 from nearline.app.load import load_app
 from nearline.app.settings import load_settings
 from nearline.app.tenant import Tenant
-from nearline.batch.dataset import named
+from nearline.batch.dataset import for_asking
 from nearline.batch.importers import load_dataset
 from nearline.batch.metrics import evaluate_lists
 from nearline.batch.protocols import leave_one_out
@@ -40,7 +40,7 @@ def measured(folder: Path, data: Path, holdout: str, users: int) -> list[Row]:
     tenant = Tenant(load_app(folder / "app.py"), load_settings(folder / "nearline.toml", {}))
     version = tenant.releases.current()
     release = tenant.releases.load(version, tenant.releases.manifest(version).feature_set)
-    split = leave_one_out(named(load_dataset(data)), "test" if holdout == "test" else "validation")
+    split = leave_one_out(for_asking(load_dataset(data)), "test" if holdout == "test" else "validation")
     log = tenant.log(read_only=True)
     world = tenant.world()
     world.adopt(iter_records(log, tenant.lake, "item_events"))

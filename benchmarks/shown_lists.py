@@ -25,6 +25,7 @@ from nearline.app.binding import build_pipeline
 from nearline.app.load import load_app
 from nearline.app.settings import load_settings
 from nearline.app.tenant import Tenant
+from nearline.batch.dataset import for_asking
 from nearline.batch.importers import load_dataset
 from nearline.batch.importing import import_dataset
 from nearline.batch.replaying import Moment, replay
@@ -161,7 +162,7 @@ def main() -> None:
     if not options.data.exists():
         say(f"{options.data} is absent; name the data with --data")
         return
-    dataset = load_dataset(options.data)
+    dataset = for_asking(load_dataset(options.data))
     times = dataset.rows["timestamp"].to_numpy()
     first, end = int(times[0]), int(times[-1])
     split = TimeSplit(first, first + int(FITTED * (end - first)), first + int(TAUGHT * (end - first)), end)

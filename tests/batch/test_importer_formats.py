@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from nearline.batch.dataset import Dataset, named
+from nearline.batch.dataset import Dataset, for_asking
 from nearline.batch.dropped import Dropped, Example
 from nearline.batch.importers import load_dataset
 from nearline.batch.importers.column_map import parse_map
@@ -107,9 +107,9 @@ def test_yoochoose_sessions_are_anonymous_visitors(make: Make) -> None:
     assert data.report.dropped == {"bad timestamp": 1}
     summary = summarise(data)
     assert (summary.users, summary.visitors, summary.bare) == (0, 2, 2)
-    asked = named(data)
+    asked = for_asking(data)
     assert asked.events["user_id"].to_pylist() == data.events["session_id"].to_pylist()
-    assert named(asked) is asked
+    assert for_asking(asked).rows is asked.rows
 
 
 def test_diginetica_joins_date_and_timeframe(make: Make) -> None:
@@ -298,3 +298,16 @@ def test_parquet_written_elsewhere_keeps_its_rows(tmp_path: Path) -> None:
     assert rows(data, "user_id", "item_id") == [("b", "y"), ("a", "x")]
     assert data.report.examples["no user_id"] == [Example("t.parquet", 3, "who", "")]
     assert msgspec.json.encode(data.report.examples)
+
+
+def test_whoever_measures_lists_gets_the_catalogue_in_no_order(make: Make) -> None:
+    """Equal scores keep the catalogue's order: as the items were touched, it would say which of them is next."""
+    touched = "".join(f"1,{item},9,pv,{1_511_544_070 + item}\n" for item in range(1, 201))
+    data = load_dataset(make({"UserBehavior.csv": touched}))
+    assert [item.item_id for item in data.items] == [str(item) for item in range(1, 201)]
+    asked = for_asking(data)
+    assert sorted(asked.items, key=lambda item: int(item.item_id)) == list(data.items)
+    places = [int(item.item_id) for item in asked.items]
+    assert abs(np.corrcoef(places, range(200))[0, 1]) < 0.3
+    assert for_asking(data).items == asked.items
+    assert asked.rows is data.rows

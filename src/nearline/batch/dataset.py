@@ -101,8 +101,13 @@ class Dataset:
             yield stamp(_complete(self.rows.slice(begin, size)), self.items)
 
 
-def named(dataset: Dataset) -> Dataset:
-    """Return a dataset of anonymous sessions alone with those as users, for whoever asks about users by id."""
+def for_asking(dataset: Dataset, seed: int = 7) -> Dataset:
+    """Return a dataset as whoever measures lists wants it: its items in no order, and anonymous sessions alone as users.
+
+    Equal scores keep the catalogue's order, and where files name items as they were touched, that order tells the future.
+    """
+    order = np.random.default_rng(seed).permutation(len(dataset.items)).tolist()
+    dataset = replace(dataset, items=tuple(dataset.items[place] for place in order))
     rows = dataset.rows
     if "session_id" not in rows.column_names or pc.any(pc.not_equal(rows["user_id"], "")).as_py():
         return dataset

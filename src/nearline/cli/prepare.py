@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from nearline.batch.dataset import Dataset, named
+from nearline.batch.dataset import Dataset, for_asking
 from nearline.batch.importers import load_dataset
 from nearline.batch.training import train
 from nearline.cli.data import import_with_bar
@@ -74,7 +74,7 @@ def _prepare(folder: Path, wanted: Demo, data: Path | None) -> Demo:
         with _bar("simulate days", days) as advance:
             dataset = shop_dataset(world, days, advance)
     else:
-        dataset = named(load_dataset(data))
+        dataset = for_asking(load_dataset(data))
         _write(app, app_for(dataset, folder))
         listen(tenant_of(folder)).close()
     _import(folder, dataset)

@@ -19,7 +19,7 @@ from nearline.app.load import load_app
 from nearline.app.sections import EvaluationSettings, Settings
 from nearline.app.settings import settings_toml
 from nearline.app.tenant import Tenant
-from nearline.batch.dataset import Dataset, named
+from nearline.batch.dataset import Dataset, for_asking
 from nearline.batch.importers import load_dataset
 from nearline.batch.importing import import_dataset
 from nearline.batch.metrics import Estimate, evaluate_lists
@@ -204,7 +204,7 @@ def evaluate(plan: Plan, folder: Path, base: Settings | None = None, say: Say = 
     if plan.repeats and plan.protocol != "C":
         raise NearlineError("--repeats", plan.protocol, "only protocol C asks for items that a user has had")
     timer = Timer()
-    dataset = named(load_dataset(plan.data))
+    dataset = for_asking(load_dataset(plan.data))
     split = PROTOCOLS[plan.protocol](dataset, plan.holdout)
     cases = some_cases(split.cases, plan.users, plan.seed)
     dataset, catalogue = _catalogue(dataset, split, plan.protocol)
