@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from nearline.rankers.boosting import BoostingConfig, fit_trees
-from nearline.rankers.growing import borders, quantise
+from nearline.rankers.growing import Grower, borders, quantise
 from nearline.rankers.linear import LogisticModel, TrainingRows, calibrate, fit_logistic
 from nearline.rankers.oblivious import BLOCK, ObliviousTrees
 from nearline.schema.errors import NearlineError
@@ -140,6 +141,29 @@ def test_a_row_of_weight_three_is_three_rows(objective: Literal["logistic", "lis
     probe = np.array([[0, 1, 2, 3], [0, 1, 2, 3]], np.float32)
     one, other = (fit_trees([rows], config).predict(probe) for rows in (heavy, many))
     assert one == pytest.approx(other, abs=1e-3)
+
+
+@pytest.mark.parametrize("share", [None, 0.4])
+def test_each_level_takes_the_border_that_lowers_the_loss_most(share: float | None) -> None:
+    """Against sums over all rows of every leaf; the kernel sums one of two leaves, and takes the other from what was."""
+    random, bins, l2 = np.random.default_rng(4), 16, 2.0
+    x = random.normal(size=(3_000, 7)).astype(np.float32)
+    slopes, curves = x[:, 1] * np.sign(x[:, 4]) + np.sin(3 * x[:, 6]) + random.normal(size=3_000), random.random(3_000)
+    cuts = [borders(column, bins) for column in x.T]
+    binned = quantise(x, cuts)
+    chosen = None if share is None else np.flatnonzero(random.random(3_000) < share)
+    with ThreadPoolExecutor(2) as pool:
+        tree = Grower(binned, cuts, 6, bins, l2, pool).grow(slopes, curves, chosen)
+    rows = np.arange(3_000) if chosen is None else chosen
+    leaf, g, h = np.zeros(len(rows), np.int64), slopes[rows], curves[rows]
+
+    def gain(split: NDArray[np.int64]) -> float:
+        return float((np.bincount(split, g) ** 2 / (np.bincount(split, h) + l2)).sum())
+
+    for feature, border in zip(tree.features, tree.borders, strict=True):
+        gains = {(one, cut): gain(2 * leaf + (binned[one][rows] > cut)) for one in range(7) for cut in range(len(cuts[one]))}
+        assert gains[feature, border] == pytest.approx(max(gains.values()), rel=1e-6)
+        leaf = 2 * leaf + (binned[feature][rows] > border)
 
 
 @pytest.mark.parametrize("depth", [1, 3, 5, 8])

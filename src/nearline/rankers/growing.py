@@ -13,7 +13,8 @@ from nearline.schema.kernel import f8, i8, kernel, u1, u2
 
 Floats = NDArray[np.float64]
 Leaves = NDArray[np.uint16]
-_Level = tuple[NDArray[np.uint8], Leaves, NDArray[np.int64], int, int, float, float, float]
+_Places = NDArray[np.int64]
+_Level = tuple[NDArray[np.uint8], _Places, Leaves, NDArray[np.int64], _Places, int, int, float, float, float]
 _FEATURES_A_TASK = 4
 _NEVER = np.uint8(255)
 
@@ -75,11 +76,13 @@ def quantise(x: NDArray[np.float32], cuts: list[NDArray[np.float32]]) -> NDArray
     return binned
 
 
-@kernel(u1[:, ::1], u2[::1], i8[::1], i8, i8, f8, f8, f8, i8, i8, f8[::1], i8[::1])
+@kernel(u1[:, ::1], i8[::1], u2[::1], i8[::1], i8[::1], i8, i8, f8, f8, f8, i8, i8, i8[:, ::1], f8[::1], i8[::1])
 def _best_splits(
     binned: NDArray[np.uint8],
+    rows: NDArray[np.int64],
     leaf: NDArray[np.uint16],
     packed: NDArray[np.int64],
+    summed: NDArray[np.int64],
     n_leaves: int,
     bins: int,
     gradient_unit: float,
@@ -87,6 +90,7 @@ def _best_splits(
     l2: float,
     first: int,
     end: int,
+    sums: NDArray[np.int64],
     gains: Floats,
     cuts: NDArray[np.int64],
 ) -> None:
@@ -94,22 +98,36 @@ def _best_splits(
 
     `packed` holds a row's gradient in the upper and its hessian in the lower 32 bits, in fixed point: one
     addition serves both, and sums of integers don't depend on their order. Two features share a pass over the
-    rows.
+    rows. Of two leaves that were one, rows are summed for one; the other has what is left of `sums`.
+
+    Args:
+        rows: places of those that are summed; `leaf` and `packed` are theirs.
+        summed: leaves that they are in, one of each two; all of them in the first level.
+        sums: of the level before, by leaf and bin, `[n_features, room] int64`; of this one afterwards.
     """
-    both = np.empty((2, n_leaves * bins), np.int64)
+    size = n_leaves * bins
+    both = np.empty((2, size), np.int64)
     gain = np.empty(bins, np.float64)
     one, two = both[0], both[1]
     for feature in range(first, end, 2):
         both[:] = 0
         a, b = binned[feature], binned[min(feature + 1, end - 1)]
-        for row in range(packed.size):
-            cell = leaf[row] * np.uint32(bins)
-            one[cell + a[row]] += packed[row]
-            two[cell + b[row]] += packed[row]
+        for i in range(rows.size):
+            cell = leaf[i] * np.uint32(bins)
+            one[cell + a[rows[i]]] += packed[i]
+            two[cell + b[rows[i]]] += packed[i]
         for side in range(min(2, end - feature)):
+            own, before = both[side], sums[feature + side]
+            if n_leaves > 1:
+                for pair in range(len(summed)):
+                    there = summed[pair] * bins
+                    other = there - bins if summed[pair] % 2 else there + bins
+                    for place in range(bins):
+                        own[other + place] = before[pair * bins + place] - own[there + place]
+            before[:size] = own
             gain[:] = 0.0
-            for start in range(0, n_leaves * bins, bins):
-                cells = both[side, start : start + bins]
+            for start in range(0, size, bins):
+                cells = own[start : start + bins]
                 total = cells.sum()
                 g_all, h_all = (total >> 32) * gradient_unit, (total & 0xFFFFFFFF) * hessian_unit
                 whole, low = g_all * g_all / (h_all + l2), 0
@@ -158,18 +176,19 @@ class Grower:
             chosen: places of the rows that decide; all when not given.
         """
         depth, n_features, binned = self.depth, len(self.cuts), self.binned
-        if chosen is not None:
-            gradient, hessian, binned = gradient[chosen], hessian[chosen], np.take(binned, chosen, axis=1)
+        rows = np.arange(binned.shape[1]) if chosen is None else chosen
+        gradient, hessian = gradient[rows], hessian[rows]
         tree = Tree(np.zeros(depth, np.int32), np.full(depth, np.inf, np.float32), np.full(depth, _NEVER))
-        leaf = np.zeros(len(gradient), np.uint16)
+        leaf, own = np.zeros(len(rows), np.uint16), np.arange(len(rows))
         packed, gradient_unit, hessian_unit = _pack(gradient, hessian)
         units = (gradient_unit, hessian_unit, self.l2)
+        summed, sums = np.zeros(1, np.int64), np.empty((n_features, self.bins << (depth - 1)), np.int64)
         gains, cuts = np.empty(n_features), np.empty(n_features, np.int64)
         for level in range(depth):
-            rows = (binned, leaf, packed, 1 << level, self.bins, *units)
+            level_of = (binned, rows[own], leaf[own], packed[own], summed, 1 << level, self.bins, *units)
 
-            def search(first: int, rows: _Level = rows) -> None:
-                _best_splits(*rows, first, min(first + _FEATURES_A_TASK, n_features), gains, cuts)
+            def search(first: int, level_of: _Level = level_of) -> None:
+                _best_splits(*level_of, first, min(first + _FEATURES_A_TASK, n_features), sums, gains, cuts)
 
             list(self.pool.map(search, range(0, n_features, _FEATURES_A_TASK)))
             best = int(gains.argmax())
@@ -177,5 +196,11 @@ class Grower:
                 break
             tree.features[level], tree.borders[level] = best, cuts[best]
             tree.thresholds[level] = self.cuts[best][cuts[best]]
-            leaf = leaf * np.uint16(2) + (binned[best] > cuts[best])
+            leaf = leaf * np.uint16(2) + (binned[best][rows] > cuts[best])
+            # The smaller one of each two leaves that were one.
+            sizes = np.bincount(leaf, minlength=2 << level).reshape(-1, 2)
+            summed = 2 * np.arange(1 << level) + (sizes[:, 1] < sizes[:, 0])
+            wanted = np.zeros(2 << level, np.bool_)
+            wanted[summed] = True
+            own = np.flatnonzero(wanted[leaf])
         return tree
