@@ -150,9 +150,9 @@ def test_each_level_takes_the_border_that_lowers_the_loss_most(share: float | No
     x = random.normal(size=(3_000, 7)).astype(np.float32)
     slopes, curves = x[:, 1] * np.sign(x[:, 4]) + np.sin(3 * x[:, 6]) + random.normal(size=3_000), random.random(3_000)
     cuts = [borders(column, bins) for column in x.T]
-    binned = quantise(x, cuts)
     chosen = None if share is None else np.flatnonzero(random.random(3_000) < share)
     with ThreadPoolExecutor(2) as pool:
+        binned = quantise(x, cuts, pool)
         tree = Grower(binned, cuts, 6, bins, l2, pool).grow(slopes, curves, chosen)
     rows = np.arange(3_000) if chosen is None else chosen
     leaf, g, h = np.zeros(len(rows), np.int64), slopes[rows], curves[rows]
@@ -174,7 +174,10 @@ def test_raw_values_fall_in_the_leaves_of_their_bins(depth: int, train: Training
     probe[:, :3] = np.nan, np.inf, -np.inf
     for feature, cut in enumerate(cuts):  # values on the borders themselves
         probe[feature, 3 : 3 + len(cut)] = cut
-    binned = quantise(probe.T, cuts)
+    with ThreadPoolExecutor(2) as pool:
+        binned = quantise(probe.T, cuts, pool)
+    below = [np.where(np.isnan(row), 0, np.searchsorted(cut, row)) for cut, row in zip(cuts, probe, strict=True)]
+    np.testing.assert_array_equal(binned, below)
     slope, intercept = model.calibration[0]
     margin = np.zeros(probe.shape[1], np.float64)
     for features, thresholds, leaves in zip(model.features, model.thresholds, model.leaves[0], strict=True):

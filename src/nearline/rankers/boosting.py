@@ -16,6 +16,9 @@ from nearline.rankers.linear import TrainingRows, calibrate
 from nearline.rankers.oblivious import ObliviousTrees
 from nearline.schema.errors import NearlineError
 
+SAMPLE = 200_000
+"""Rows that borders are chosen from, and up to twice as many."""
+
 
 @dataclass(frozen=True, slots=True)
 class BoostingConfig:
@@ -174,13 +177,13 @@ def fit_trees(
         raise NearlineError("rows", "no outcome", "give examples with and without a click")
     parts = list(learned.values())
     x = np.asarray(parts[0].rows.x, np.float32)
-    cuts = [borders(column, config.bins) for column in x.T]
     other = next((part.validation for part in parts if part.validation), None)
-    watched = None if other is None else quantise(np.asarray(other.x, np.float32), cuts)
     random = np.random.default_rng(config.seed)
     grown: list[Tree] = []
     with ThreadPoolExecutor(threads) as pool:
-        grower = Grower(quantise(x, cuts), cuts, config.depth, config.bins, config.l2, pool)
+        cuts = list(pool.map(lambda column: borders(column, config.bins), x[:: max(1, len(x) // SAMPLE)].T))
+        watched = None if other is None else quantise(np.asarray(other.x, np.float32), cuts, pool)
+        grower = Grower(quantise(x, cuts, pool), cuts, config.depth, config.bins, config.l2, pool)
         while len(grown) < config.trees and (open_ := [part for part in parts if part.open]):
             slopes = [part.slopes() for part in open_]
             turn = len(grown) % len(open_)
