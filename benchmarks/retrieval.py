@@ -1,7 +1,7 @@
 """Searching 1,000,000 vectors and more: recall and time by kind of index and by how much it looks at, alone and under inserts.
 
 Vectors lie in clusters of clusters of different sizes and lengths, and queries are what sources ask: sums of a visitor's last
-items, from several clusters. Peers (hnswlib, ScaNN) run in an environment of their own, named by --peers.
+items, from several clusters. A peer (hnswlib) runs in an environment of its own, named by --peers.
 """
 
 from __future__ import annotations
@@ -22,7 +22,12 @@ from nearline.stores.vector_index import VectorPlace, open_vector_index
 
 COMMAND = "python -m benchmarks.retrieval"
 DIMENSIONS, QUERIES, SECONDS, RATE = 128, 300, 20.0, 1_000
-PROBES = (8, 32, 64, 128, 0)
+PROBES = {
+    "ivf_sq8": (8, 32, 64, 128, 0),
+    "ivf_pq": (8, 32, 64, 128, 0),
+    "scann": (25, 50, 100, 200, 0),
+    "hnsw": (64, 256, 512, 1024),
+}
 PAGE = 250_000
 NEW = 1 << 63
 """Keys from here on are of what came later."""
@@ -78,7 +83,7 @@ def exact(vectors: Vectors, queries: Vectors, depth: int = 1_000) -> np.ndarray:
 def opened(kind: str, nprobe: int, keys: Keys, vectors: Vectors, packed: np.ndarray | None) -> HeldIndex:
     """Return an index, read from its bytes where there are any."""
     index = open_vector_index(
-        VectorPlace(f"faiss:?index={kind}&nprobe={nprobe}", "bench", 60.0), embedding_of("b", keys, vectors)
+        VectorPlace(f"memory:?index={kind}&nprobe={nprobe}", "bench", 60.0), embedding_of("b", keys, vectors)
     )
     assert isinstance(index, HeldIndex)
     index.hold(keys, vectors, packed)
@@ -168,14 +173,14 @@ def table(n: int, kinds: list[str], peers: str) -> list[Row]:
         packed = index.packed()
         held = len(packed) if packed is not None else n * DIMENSIONS
         rows.append(Row(f"{size}, {kind}: built in, bytes a vector", f"{took:.0f} s, {held / n:.0f}", command=COMMAND))
-        probes = (0,) if kind in ("scan", "flat") else PROBES if kind.startswith("ivf") else (64, 256, 512, 1024)
+        probes = PROBES.get(kind, (0,))
         for nprobe in probes:
             index = opened(kind, nprobe, keys, vectors, packed) if len(probes) > 1 else index
             text = "; ".join(timed(index, queries, limit, true) for limit in (500, 1_000))
             what = f"{size}, {kind}, nprobe {nprobe or 'as chosen'}: recall@500, p50 / p99 (processor time); @1,000"
             rows.append(Row(what, text, command=COMMAND))
             say(f"{kind} {nprobe}: {text}")
-        if kind == "ivf_sq8":
+        if kind in ("ivf_sq8", "scann"):
             row = inserting(opened(kind, 0, keys, vectors, packed), queries, true)
             say(f"{row.what}: {row.measured}")
             rows.append(Row(f"{size}, {kind}, {row.what}", row.measured, row.wanted, row.hoped, COMMAND))
@@ -185,26 +190,23 @@ def table(n: int, kinds: list[str], peers: str) -> list[Row]:
 
 
 def others(python: str, vectors: Vectors, queries: Vectors, true: np.ndarray, size: str) -> list[Row]:
-    """Return the rows of hnswlib and ScaNN, run by another Python."""
-    rows = []
+    """Return the rows of hnswlib, run by another Python."""
     with tempfile.TemporaryDirectory() as folder:
         for name, array in (("vectors", vectors), ("queries", queries), ("true", true)):
             np.save(Path(folder) / name, array)
-        for name in ("hnswlib", "scann"):
-            command = [python, str(Path(__file__).with_name("retrieval_peers.py")), name, folder]
-            ran = subprocess.run(command, capture_output=True, text=True, check=False)
-            say(ran.stdout + ran.stderr[-500:])
-            rows += [Row(f"{size}, {what}", text, command=COMMAND) for what, _, text in
-                     (line.partition(": ") for line in ran.stdout.splitlines())]  # fmt: skip
-    return rows
+        command = [python, str(Path(__file__).with_name("retrieval_peers.py")), folder]
+        ran = subprocess.run(command, capture_output=True, text=True, check=False)
+        say(ran.stdout + ran.stderr[-500:])
+        parts = (line.partition(": ") for line in ran.stdout.splitlines())
+        return [Row(f"{size}, {what}", text, command=COMMAND) for what, _, text in parts]
 
 
 def main() -> None:
     """Run it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--vectors", type=int, nargs="*", default=[1_000_000])
-    parser.add_argument("--kinds", nargs="*", default=["ivf_sq8", "ivf_pq", "scan"])
-    parser.add_argument("--peers", default="", help="a Python that has hnswlib and ScaNN")
+    parser.add_argument("--kinds", nargs="*", default=["scann", "ivf_sq8", "ivf_pq", "scan"])
+    parser.add_argument("--peers", default="", help="a Python that has hnswlib")
     o = parser.parse_args()
     show([row for n in o.vectors for row in table(n, o.kinds, o.peers)])
 

@@ -42,20 +42,6 @@ def hnswlib(vectors: Any, queries: Any, true: Any) -> None:
         measured(f"hnswlib, ef {ef}", lambda query, k: index.knn_query(query[None], k)[0][0], queries, true)
 
 
-def scann(vectors: Any, queries: Any, true: Any) -> None:
-    """Run ScaNN: a tree, 4 bits a pair of dimensions, reordered by the vectors themselves."""
-    ops: Any = import_module("scann.scann_ops.py.scann_ops_pybind")
-    began = time.perf_counter()
-    builder = ops.builder(vectors, 500, "dot_product")
-    builder = builder.tree(num_leaves=2000, num_leaves_to_search=100, training_sample_size=250_000)
-    index = builder.score_ah(2, anisotropic_quantization_threshold=0.2).reorder(1500).build()
-    print(f"ScaNN, built in: {time.perf_counter() - began:.0f} s", flush=True)
-    for leaves, reordered in ((50, 1000), (100, 1500), (200, 2000)):
-        ask = lambda query, k: index.search(query, k, reordered, leaves)[0]  # noqa: B023, E731
-        measured(f"ScaNN, {leaves} leaves, {reordered} reordered", ask, queries, true)
-
-
 if __name__ == "__main__":
-    folder = Path(sys.argv[2])
-    given = [np.load(folder / f"{name}.npy") for name in ("vectors", "queries", "true")]
-    {"hnswlib": hnswlib, "scann": scann}[sys.argv[1]](*given)
+    folder = Path(sys.argv[1])
+    hnswlib(*[np.load(folder / f"{name}.npy") for name in ("vectors", "queries", "true")])

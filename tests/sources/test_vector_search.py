@@ -151,7 +151,7 @@ def test_an_index_that_canary_queries_refuse_is_not_asked(caplog: pytest.LogCapt
     assert source.search.refused == ""
 
 
-@pytest.mark.parametrize("url", [URL, "memory:", "faiss:?index=ivf_sq8&nprobe=64&shards=3"])
+@pytest.mark.parametrize("url", [URL, "memory:", "memory:?index=scann&nprobe=64", "faiss:?index=ivf_sq8&nprobe=64&shards=3"])
 def test_the_next_search_finds_what_came_and_not_what_was_withdrawn(url: str) -> None:
     world, given = a_world(url), arrays(1)
     search = VectorSearch(world, "als", given)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nearline.schema.errors import NearlineError, StoreUnavailableError
-from nearline.schema.vectors import HeldIndex, Keys, VectorIndex, Vectors, embedding_of
+from nearline.schema.vectors import Embedding, HeldIndex, Keys, VectorIndex, Vectors, embedding_of
 from nearline.stores.nearest import canary, live
 from nearline.stores.nearest.live import LiveIndex
 from nearline.stores.nearest.packing import Header, pack, unpack
@@ -22,8 +23,9 @@ from nearline.stores.nearest.wanted import FULL, SCANNED, Wanted, choice, wanted
 from nearline.stores.vector_index import VectorPlace, open_vector_index
 
 pytest.importorskip("faiss")
+pytest.importorskip("scann")
 DIMENSIONS = 16
-KINDS = ("scan", "flat", "ivf_sq8", "ivf_pq", "hnsw")
+KINDS = ("scan", "flat", "ivf_sq8", "ivf_pq", "hnsw", "scann")
 
 
 def clustered(n: int, seed: int, dimensions: int = DIMENSIONS, clusters: int = 12) -> tuple[Keys, Vectors, np.ndarray]:
@@ -41,10 +43,20 @@ def held(url: str, keys: Keys, vectors: Vectors, packed: np.ndarray | None = Non
     return index
 
 
-def test_the_kind_is_chosen_by_number_and_says_why() -> None:
-    assert [choice(Wanted(), n).index for n in (0, SCANNED, SCANNED + 1, FULL, FULL + 1)] == [
-        "scan", "scan", "ivf_sq8", "ivf_sq8", "ivf_pq",
-    ]  # fmt: skip
+def test_the_kind_is_chosen_by_number_and_by_what_is_installed_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = (0, SCANNED, SCANNED + 1, FULL, FULL + 1)
+    for there, chosen in {
+        ("scann", "faiss"): ["scan", "scan", "scann", "scann", "ivf_pq"],
+        ("faiss",): ["scan", "scan", "ivf_sq8", "ivf_sq8", "ivf_pq"],
+        ("scann",): ["scan", "scan", "scann", "scann", "scann"],
+        (): ["scan"] * 5,
+    }.items():
+        monkeypatch.setattr("importlib.util.find_spec", lambda name, there=there: name if name in there else None)
+        assert [choice(Wanted(), n).index for n in numbers] == chosen
+    assert 'pip install "nearline[scann]"' in choice(Wanted(), FULL).why
+    with pytest.raises(NearlineError, match=re.escape('pip install "nearline[faiss]"')):
+        open_vector_index(VectorPlace("memory:?index=hnsw", "t", 20.0), Embedding("als", "0", 3))
+    monkeypatch.undo()
     assert "200,001 vectors are too many for a scan" in choice(Wanted(), SCANNED + 1).why
     assert [choice(wanted("faiss:?index=hnsw&nprobe=99"), n).index for n in (10, 1_000)] == ["scan", "hnsw"]
     assert wanted("memory:?shards=4&floor=0.5") == Wanted(shards=4, floor=0.5)
@@ -53,7 +65,7 @@ def test_the_kind_is_chosen_by_number_and_says_why() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_kind_finds_most_grows_and_travels(kind: str, tmp_path: Path) -> None:
     keys, vectors, _ = clustered(6_000, 1)
-    url = f"faiss:?index={kind}&nprobe={256 if kind == 'hnsw' else 64}"
+    url = f"memory:?index={kind}&nprobe={256 if kind == 'hnsw' else 64}"
     index = held(url, keys, vectors)
     least = 0.5 if kind == "ivf_pq" else 0.9
 
@@ -112,7 +124,7 @@ Step = st.tuples(
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.sampled_from(["scan", "flat", "ivf_sq8"]), st.sampled_from([0, 1, 40, 1_200]), st.lists(Step, max_size=25))
+@given(st.sampled_from(["scan", "flat", "ivf_sq8", "scann"]), st.sampled_from([0, 1, 40, 1_200]), st.lists(Step, max_size=25))
 def test_what_comes_and_goes_is_as_the_exact_product_says(kind: str, n: int, steps: list[tuple[str, list[int], int]]) -> None:
     random = np.random.default_rng(n)
     keys, vectors = np.arange(1, n + 1, dtype=np.uint64), random.normal(size=(n, DIMENSIONS)).astype(np.float32)
@@ -149,10 +161,10 @@ def check(index: VectorIndex, true: dict[int, Vectors], query: Vectors) -> None:
     assert all(true[key] @ query >= exact[min(4, len(exact) - 1)] - 2 * close for key in few.tolist())
 
 
-@pytest.mark.parametrize("kind", ["scan", "ivf_sq8"])
+@pytest.mark.parametrize("kind", ["scan", "ivf_sq8", "scann"])
 def test_searches_go_on_while_items_come_and_go(kind: str) -> None:
     keys, vectors, _ = clustered(5_000, 3)
-    index = held(f"faiss:?index={kind}", keys, vectors)
+    index = held(f"memory:?index={kind}", keys, vectors)
     assert isinstance(index, LiveIndex)
     gone, (new_keys, new, _) = keys[:500], clustered(6_000, 4)
     index.drop(gone)
@@ -214,6 +226,13 @@ def test_bytes_that_are_damaged_or_of_another_embedding_are_refused_and_built_an
     for damaged, *_ in wrong[:5]:
         caplog.clear()
         again = held("faiss:?index=ivf_sq8", keys, vectors, damaged)
+        assert "is not used" in caplog.text
+        assert canary.asked(again, keys, vectors, np.zeros(len(keys), np.int64)).recall > 0.8
+    for kind, library in (("ivf_sq8", "FAISS"), ("scann", "ScaNN")):  # sound, but another version wrote it
+        caplog.clear()
+        foreign = pack(Header("als", embedding.version, DIMENSIONS, kind, len(keys)), packed[:100])
+        again = held(f"memory:?index={kind}", keys, vectors, foreign)
+        assert f"index of {library}" in str(caplog.records[0].__dict__["error"])
         assert "is not used" in caplog.text
         assert canary.asked(again, keys, vectors, np.zeros(len(keys), np.int64)).recall > 0.8
     # What a release brought is of a kind that is no longer wanted.

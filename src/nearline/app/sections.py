@@ -100,8 +100,8 @@ class Storage(Struct, frozen=True):
     vectors: Annotated[
         str,
         Meta(
-            description='Where vectors are searched, by URL: "memory:" (by their number), "faiss:?index=ivf_sq8&nprobe=64" '
-            '(also flat, ivf_pq, hnsw; shards=4), "milvus://host:19530" or "milvus:///folder/file.db".'
+            description='Where vectors are searched, by URL: "memory:" (by their number), "memory:?index=scann&nprobe=64" '
+            '(also ivf_sq8, ivf_pq, hnsw, flat; shards=4), "faiss:" (with FAISS or not at all), "milvus://host:19530" or "milvus:///folder/file.db".'
         ),
     ] = "memory:"
     lake: Annotated[

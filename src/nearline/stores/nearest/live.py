@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from nearline.schema.errors import NearlineError, StoreUnavailableError
 from nearline.schema.vectors import Embedding, Keys, Packed, Vectors, Verdict
 from nearline.stores.key_index import KeyIndex
+from nearline.stores.nearest.library import library
 from nearline.stores.nearest.packing import Header, pack, unpack
 from nearline.stores.nearest.scan import Scan
 from nearline.stores.nearest.segment import Found, Rows, Segment, merged
@@ -106,24 +107,20 @@ class LiveIndex:
         return packed is not None or choice(self._asked, n).index == "scan"
 
     def _read(self, packed: Packed, n: int, kind: str) -> Segment | None:
-        from nearline.stores.nearest.approximate import Approximate
-
         try:
             header, body = unpack(packed, self._embedding, n)
+            if header.index == kind:
+                return library(kind).read(body, self._asked.nprobe)
         except NearlineError as error:
             logger.error("the index that came with the release is not used", extra={"error": str(error)})
-            return None
-        if header.index != kind:
+        else:
             logger.warning("the release brought an index of another kind; it is built anew", extra={"wanted": kind})
-            return None
-        return Approximate.read(body, self._asked.nprobe)
+        return None
 
     def _built(self, kind: str, vectors: Vectors) -> Segment:
         if kind == "scan":
             return Scan.of(vectors)
-        from nearline.stores.nearest.approximate import Approximate
-
-        return Approximate.of(kind, vectors, self._asked.nprobe)
+        return library(kind).of(kind, vectors, self._asked.nprobe)
 
     def packed(self) -> Packed | None:
         """Return it as bytes that travel with its release; `None` where building it takes no longer than reading."""

@@ -6,7 +6,7 @@ from nearline.schema.errors import NearlineError
 from nearline.schema.vectors import Embedding, HeldIndex
 from nearline.stores.nearest.live import LiveIndex
 from nearline.stores.nearest.shards import ShardedIndex
-from nearline.stores.nearest.wanted import has_faiss, wanted
+from nearline.stores.nearest.wanted import LIBRARY, installed, wanted
 from nearline.stores.vector_index import VectorPlace
 
 
@@ -17,8 +17,9 @@ def opened(place: VectorPlace, embedding: Embedding) -> HeldIndex:
         NearlineError: the URL asks for what is not there, or not installed.
     """
     asked = wanted(place.url)
-    if asked.index not in ("", "scan") and not has_faiss():
-        raise NearlineError("storage.vectors", asked.index, 'FAISS is not installed: pip install "nearline[faiss]"')
+    library = LIBRARY.get(asked.index)
+    if library is not None and not installed(library):
+        raise NearlineError("storage.vectors", asked.index, f'it is not installed: pip install "nearline[{library}]"')
     if asked.shards == 1:
         return LiveIndex(embedding, asked)
     return ShardedIndex([LiveIndex(embedding, asked) for _ in range(asked.shards)], place.timeout)

@@ -65,3 +65,9 @@ def unpack(packed: Packed, embedding: Embedding, n: int) -> tuple[Header, Packed
     if xxh3_64_hexdigest(body.data) != header.checksum:
         raise NearlineError("release", name, f"damaged (its checksum is another); {REMEDY}")
     return header, body
+
+
+def unreadable(library: str, error: Exception) -> NearlineError:
+    """Return the error to raise where a library does not read the bytes that it, or a version of it, once wrote."""
+    said = f"it does not read it ({' '.join(str(error).split())}); {REMEDY}, with the {library} that serves"
+    return NearlineError("release", f"index of {library}", said)

@@ -15,7 +15,9 @@ LEAST = 1_000
 """Vectors below which nothing is learned about how they lie."""
 FULL = 30_000_000
 """Vectors up to which each is kept at a byte a dimension; more are compressed to a fourth of that."""
-KINDS = ("scan", "flat", "ivf_sq8", "ivf_pq", "hnsw")
+LIBRARY = {"flat": "faiss", "ivf_sq8": "faiss", "ivf_pq": "faiss", "hnsw": "faiss", "scann": "scann"}
+"""What each kind of index is of; it is the name of an extra too."""
+KINDS = ("scan", *LIBRARY)
 REMEDY = (
     f"write memory: or faiss:, with ?index={'|'.join(KINDS)}, nprobe=1..4096, shards=1..64 and floor=0..1 (recall of canary "
     "queries below which it is not asked), joined by &"
@@ -29,7 +31,8 @@ class Wanted:
 
     Attributes:
         index: one of `KINDS`; "" for what suits the number of vectors.
-        nprobe: lists of an inverted file that a search looks into, or what HNSW keeps in sight; 0 for what suits.
+        nprobe: lists of an inverted file or leaves of a tree that a search looks into, or what HNSW keeps in sight; 0 for
+            what suits.
         shards: parts that are searched side by side.
         floor: recall of canary queries from which it is asked; below, all vectors are scanned.
     """
@@ -76,13 +79,14 @@ def choice(asked: Wanted, n: int) -> Choice:
         return Choice(asked.index, "the setting storage.vectors says so")
     if n <= SCANNED:
         return Choice("scan", f"{n:,} vectors are scanned in less than a list's time (up to {SCANNED:,})")
-    if not has_faiss():
-        return Choice("scan", f'{n:,} vectors are many for a scan: pip install "nearline[faiss]" for an index of them')
-    if n <= FULL:
-        return Choice("ivf_sq8", f"{n:,} vectors are too many for a scan (above {SCANNED:,})")
-    return Choice("ivf_pq", f"{n:,} vectors are too many for a byte a dimension (above {FULL:,})")
+    if n > FULL and installed("faiss"):
+        return Choice("ivf_pq", f"{n:,} vectors are too many for a byte a dimension (above {FULL:,})")
+    for kind in ("scann", "ivf_sq8"):
+        if installed(LIBRARY[kind]):
+            return Choice(kind, f"{n:,} vectors are too many for a scan (above {SCANNED:,})")
+    return Choice("scan", f'{n:,} vectors are many for a scan: pip install "nearline[scann]" for an index of them')
 
 
-def has_faiss() -> bool:
-    """Return whether FAISS is installed."""
-    return importlib.util.find_spec("faiss") is not None
+def installed(library: str) -> bool:
+    """Return whether a library of indexes is installed."""
+    return importlib.util.find_spec(library) is not None

@@ -1,4 +1,4 @@
-"""Vectors in this process: scanned, or in an index of FAISS where there are many."""
+"""Vectors in this process: scanned, or in an index of ScaNN or FAISS where there are many."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ import faiss
 import numpy as np
 
 from nearline.schema.vectors import Packed, Vectors
+from nearline.stores.nearest.packing import unreadable
 from nearline.stores.nearest.segment import NOTHING_FOUND, Found
 
 logger = logging.getLogger("nearline.vectors")
@@ -23,7 +24,7 @@ LINKS, BUILDING = 16, 80
 """Of HNSW: links of a vector, and what is kept in sight while it is put in."""
 
 
-class Approximate:
+class FaissSegment:
     """A FAISS index. What is read from a release stays in its file's pages, which all processes share.
 
     Args:
@@ -41,7 +42,7 @@ class Approximate:
             index.hnsw.efSearch = nprobe or 256
 
     @staticmethod
-    def of(kind: str, vectors: Vectors, nprobe: int = 0, seed: int = 7) -> Approximate:
+    def of(kind: str, vectors: Vectors, nprobe: int, seed: int = 7) -> FaissSegment:
         """Build one of vectors, `[n, d] float32`; on as many threads as FAISS may use where it is called."""
         began = time.monotonic()
         bound = float((vectors**2).sum(axis=1).max()) if kind == "hnsw" else 0.0
@@ -54,26 +55,33 @@ class Approximate:
         _add(index, vectors, bound)
         seconds = round(time.monotonic() - began, 1)
         logger.info("index of vectors built", extra={"index": kind, "vectors": len(vectors), "seconds": seconds})
-        return Approximate(index, nprobe, bound)
+        return FaissSegment(index, nprobe, bound)
 
     @staticmethod
-    def read(body: Packed, nprobe: int = 0) -> Approximate:
-        """Return what `packed` returned; it looks at those bytes, and holds on to them."""
-        index = faiss.read_index(faiss.ZeroCopyIOReader(faiss.swig_ptr(body), len(body)))
-        return Approximate(index, nprobe, float(body[-8:].view(np.float64)[0]), body)
+    def read(body: Packed, nprobe: int) -> FaissSegment:
+        """Return what `packed` returned; it looks at those bytes, and holds on to them.
+
+        Raises:
+            NearlineError: this version of FAISS does not read it.
+        """
+        try:
+            index = faiss.read_index(faiss.ZeroCopyIOReader(faiss.swig_ptr(body), len(body)))
+        except RuntimeError as error:
+            raise unreadable("FAISS", error) from error
+        return FaissSegment(index, nprobe, float(body[-8:].view(np.float64)[0]), body)
 
     def packed(self) -> Packed:
         """Return it as bytes."""
         return np.concatenate((faiss.serialize_index(self._index), np.array([self._bound]).view(np.uint8)))
 
-    def grown(self, vectors: Vectors) -> Approximate:
+    def grown(self, vectors: Vectors) -> FaissSegment:
         """Return a copy with vectors behind those of this one, built on this thread alone: others are searching."""
         faiss.omp_set_num_threads(1)
         # FAISS ends the process where memory that it only looks at is to grow.
         looking = self._owner is not None
         copy = faiss.deserialize_index(self.packed()) if looking else faiss.clone_index(self._index)
         _add(copy, vectors, self._bound)
-        return Approximate(copy, self._nprobe, self._bound)
+        return FaissSegment(copy, self._nprobe, self._bound)
 
     def search(self, query: Vectors, limit: int) -> Found:
         """Return the rows nearest to a query (`[d] float32`), best first."""
@@ -101,7 +109,7 @@ def lists(n: int) -> int:
 
 def probes(n_lists: int) -> int:
     """Return how many lists a search looks into where nobody says."""
-    return int(np.clip(n_lists // 26, 32, 256))
+    return int(np.clip(n_lists // 26, 32, 1_024))
 
 
 def _empty(kind: str, n: int, dimensions: int) -> Any:
