@@ -230,7 +230,11 @@ class Train(Struct, frozen=True):
     ] = "weights"
     embeddings: Annotated[int, Meta(description="Dimension of user and item vectors.", ge=4, le=2048)] = 64
     deep: Annotated[
-        bool, Meta(description="Train the models that need the extra deep, where it is installed and there are enough events.")
+        bool,
+        Meta(
+            description="Train the default models that need the extra deep, where it is installed and there are enough events; "
+            "what an application names itself is trained whatever this says."
+        ),
     ] = True
     seed: Annotated[int, Meta(description="Seed of all randomness.", ge=0, le=2**32 - 1)] = 7
     nice: Annotated[int, Meta(description="Priority of the training process: 0 normal, 19 lowest.", ge=0, le=19)] = 10

@@ -26,9 +26,10 @@ THRESHOLD = 0.2
 """Of the error along a vector, which counts more than that across it."""
 PAGE = 4_096
 """Vectors that are put in at once."""
-ORDERED = 2
-"""Vectors ordered by their codes of a byte, for each that is asked for; of these, not fewer than `LEAST`."""
+FOLDER = "nearline-scann-"
+"""What folders begin with that its files pass through."""
 LEAST = 200
+"""Vectors that are ordered by their codes of a byte, at least."""
 
 
 class ScannSegment:
@@ -51,7 +52,7 @@ class ScannSegment:
         builder = scann_ops_pybind.builder(np.ascontiguousarray(vectors), LEAST, "dot_product")
         builder = builder.tree(leaves(len(vectors)), probes(len(vectors)), training_sample_size=SAMPLE)
         builder = builder.score_ah(2, anisotropic_quantization_threshold=THRESHOLD)
-        searcher = builder.reorder(ORDERED * LEAST, quantize=ReorderType.INT8).build()
+        searcher = builder.reorder(LEAST, quantize=ReorderType.INT8).build()
         seconds = round(time.monotonic() - began, 1)
         logger.info("index of vectors built", extra={"index": kind, "vectors": len(vectors), "seconds": seconds})
         return ScannSegment(searcher, nprobe)
@@ -63,7 +64,7 @@ class ScannSegment:
         Raises:
             NearlineError: this version of ScaNN does not read it.
         """
-        with TemporaryDirectory(prefix="nearline-scann-") as folder:
+        with TemporaryDirectory(prefix=FOLDER) as folder:
             try:
                 with zipfile.ZipFile(io.BytesIO(body.data)) as files:
                     files.extractall(folder)
@@ -74,7 +75,7 @@ class ScannSegment:
     def packed(self) -> Packed:
         """Return its files as bytes."""
         out = io.BytesIO()
-        with TemporaryDirectory(prefix="nearline-scann-") as folder:
+        with TemporaryDirectory(prefix=FOLDER) as folder:
             self._searcher.serialize(folder, relative_path=True)
             with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as files:
                 for path in sorted(Path(folder).iterdir()):
@@ -83,19 +84,21 @@ class ScannSegment:
 
     def grown(self, vectors: Vectors) -> ScannSegment:
         """Return a copy with vectors behind those of this one: searches would wait for who puts in."""
-        copy = ScannSegment.read(self.packed(), self._nprobe)
+        with TemporaryDirectory(prefix=FOLDER) as folder:
+            self._searcher.serialize(folder, relative_path=True)
+            copy = scann_ops_pybind.load_searcher(folder)
         for first in range(0, len(vectors), PAGE):
             page = np.ascontiguousarray(vectors[first : first + PAGE])
             # Not by `upsert` of ScaNN's own class, which wants a name for each vector: searches then take twice as long.
-            copy._searcher.searcher.upsert([None] * len(page), page, len(page))
-        return ScannSegment(copy._searcher, self._nprobe)
+            copy.searcher.upsert([None] * len(page), page, len(page))
+        return ScannSegment(copy, self._nprobe)
 
     def search(self, query: Vectors, limit: int) -> Found:
         """Return the rows nearest to a query (`[d] float32`), best first."""
         limit = min(limit, self._n)
         if limit < 1:
             return NOTHING_FOUND
-        rows, scores = self._searcher.search(query, limit, min(self._n, max(ORDERED * limit, LEAST)), self._leaves)
+        rows, scores = self._searcher.search(query, limit, min(self._n, max(ordered(self._n, limit), LEAST)), self._leaves)
         return rows.astype(np.int64), scores
 
     def __len__(self) -> int:
@@ -111,3 +114,12 @@ def leaves(n: int) -> int:
 def probes(n: int) -> int:
     """Return how many leaves a search looks into where nobody says."""
     return min(leaves(n), max(16, leaves(n) // 40))
+
+
+def ordered(n: int, limit: int) -> int:
+    """Return how many are ordered by their codes of a byte, where `limit` of n are asked for.
+
+    The more vectors there are, the more lie so close that 4 bits can't tell them apart: twice as many as are asked for reach
+    0.95 of a million, six times as many of ten million.
+    """
+    return math.ceil(limit * max(2.0, leaves(n) / 1_000))
