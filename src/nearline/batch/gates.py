@@ -13,11 +13,18 @@ LEAST_COVERAGE = 0.2
 
 
 def teaching_gate(examples: Examples) -> Gate:
-    """Refuse a training set without positives or without negatives."""
+    """Refuse a training set without positives or without negatives, and say what it lacks."""
     positives = int((examples.y > 0).any(axis=1).sum()) if len(examples.y) else 0
     negatives = len(examples.y) - positives
     passed = positives > 0 and negatives > 0
-    return Gate("training set", passed, f"{positives} positives, {negatives} passed over")
+    found = f"{positives} positives, {negatives} passed over"
+    if not passed and not positives:
+        named = ", ".join(examples.outcomes)
+        found += (
+            f"; nobody did any of the outcomes ({named}) with what could be listed for him: give events of these types, "
+            'or make one of those there are an outcome: EventType("view", outcome=True)'
+        )
+    return Gate("training set", passed, found)
 
 
 def comparison_gate(name: str, ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> Gate:

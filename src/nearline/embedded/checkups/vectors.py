@@ -9,7 +9,7 @@ from nearline.schema.errors import NearlineError, StoreUnavailableError
 from nearline.schema.vectors import Embedding, HeldIndex
 from nearline.stores.adapters import shown
 from nearline.stores.finding import Finding
-from nearline.stores.nearest.wanted import LIBRARY, SCANNED, installed
+from nearline.stores.nearest.wanted import INSTALL, LIBRARY, SCANNED, installed
 
 if TYPE_CHECKING:
     from nearline.embedded.doctor import System
@@ -55,6 +55,6 @@ def _served(system: System, url: str, held: bool) -> Iterator[Finding]:
         yield Finding("warning", "vectors", f"{url}: {missing} shards do not answer", why, remedy)
     elif held and items > SCANNED and not any(map(installed, LIBRARY.values())):
         why = f"all are scanned for each list, which is for up to {SCANNED:,}"
-        yield Finding("warning", "vectors", f"{items:,} items", why, 'pip install "nearline[scann]", and train again')
+        yield Finding("warning", "vectors", f"{items:,} items", why, f"{INSTALL}; then train again")
     else:
         yield Finding("ok", "vectors", url)

@@ -22,6 +22,7 @@ REMEDY = (
     f"write memory: or faiss:, with ?index={'|'.join(KINDS)}, nprobe=1..4096, shards=1..64 and floor=0..1 (recall of canary "
     "queries below which it is not asked), joined by &"
 )
+INSTALL = 'pip install "nearline[scann]" on Linux, or "nearline[faiss]"'
 FLOOR = 0.9
 
 
@@ -84,7 +85,7 @@ def choice(asked: Wanted, n: int) -> Choice:
     for kind in ("scann", "ivf_sq8"):
         if installed(LIBRARY[kind]):
             return Choice(kind, f"{n:,} vectors are too many for a scan (above {SCANNED:,})")
-    return Choice("scan", f'{n:,} vectors are many for a scan: pip install "nearline[scann]" for an index of them')
+    return Choice("scan", f"{n:,} vectors are many for a scan: {INSTALL} for an index of them")
 
 
 def installed(library: str) -> bool:
