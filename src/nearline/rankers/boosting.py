@@ -17,7 +17,7 @@ from nearline.rankers.oblivious import ObliviousTrees
 from nearline.schema.errors import NearlineError
 
 SAMPLE = 200_000
-"""Rows that borders are chosen from, and up to twice as many."""
+"""Rows that borders are chosen from, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,11 +177,13 @@ def fit_trees(
         raise NearlineError("rows", "no outcome", "give examples with and without a click")
     parts = list(learned.values())
     x = np.asarray(parts[0].rows.x, np.float32)
-    other = next((part.validation for part in parts if part.validation), None)
     random = np.random.default_rng(config.seed)
+    # Drawn, not each so many: rows of a list stand in an order of their own.
+    some = random.permutation(len(x))[:SAMPLE] if len(x) > SAMPLE else slice(None)
+    other = next((part.validation for part in parts if part.validation), None)
     grown: list[Tree] = []
     with ThreadPoolExecutor(threads) as pool:
-        cuts = list(pool.map(lambda column: borders(column, config.bins), x[:: max(1, len(x) // SAMPLE)].T))
+        cuts = list(pool.map(lambda column: borders(column, config.bins), x[some].T))
         watched = None if other is None else quantise(np.asarray(other.x, np.float32), cuts, pool)
         grower = Grower(quantise(x, cuts, pool), cuts, config.depth, config.bins, config.l2, pool)
         while len(grown) < config.trees and (open_ := [part for part in parts if part.open]):
