@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import time
 from typing import Any
 
 import faiss
@@ -13,7 +11,6 @@ from nearline.schema.vectors import Packed, Vectors
 from nearline.stores.nearest.packing import unreadable
 from nearline.stores.nearest.segment import NOTHING_FOUND, Found
 
-logger = logging.getLogger("nearline.vectors")
 PAGE = 100_000
 """Vectors that are added at once: what is needed beside them stays small."""
 PER_LIST = 48
@@ -44,7 +41,6 @@ class FaissSegment:
     @staticmethod
     def of(kind: str, vectors: Vectors, nprobe: int, seed: int = 7) -> FaissSegment:
         """Build one of vectors, `[n, d] float32`; on as many threads as FAISS may use where it is called."""
-        began = time.monotonic()
         bound = float((vectors**2).sum(axis=1).max()) if kind == "hnsw" else 0.0
         index = _empty(kind, *vectors.shape)
         if not index.is_trained:
@@ -53,8 +49,6 @@ class FaissSegment:
             chosen = random.choice(len(vectors), min(most, len(vectors)), replace=False, shuffle=False)
             index.train(_lifted(vectors[np.sort(chosen)], bound))
         _add(index, vectors, bound)
-        seconds = round(time.monotonic() - began, 1)
-        logger.info("index of vectors built", extra={"index": kind, "vectors": len(vectors), "seconds": seconds})
         return FaissSegment(index, nprobe, bound)
 
     @staticmethod

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-import logging
 import math
-import time
 import zipfile
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,7 +17,6 @@ from nearline.schema.vectors import Packed, Vectors
 from nearline.stores.nearest.packing import unreadable
 from nearline.stores.nearest.segment import NOTHING_FOUND, Found
 
-logger = logging.getLogger("nearline.vectors")
 SAMPLE = 250_000
 """Vectors that the tree is learned from, at most."""
 THRESHOLD = 0.2
@@ -48,13 +45,10 @@ class ScannSegment:
     @staticmethod
     def of(kind: str, vectors: Vectors, nprobe: int) -> ScannSegment:
         """Build one of vectors, `[n, d] float32`, on all processors. ScaNN takes no seed: no two builds are the same."""
-        began = time.monotonic()
         builder = scann_ops_pybind.builder(np.ascontiguousarray(vectors), LEAST, "dot_product")
         builder = builder.tree(leaves(len(vectors)), probes(len(vectors)), training_sample_size=SAMPLE)
         builder = builder.score_ah(2, anisotropic_quantization_threshold=THRESHOLD)
         searcher = builder.reorder(LEAST, quantize=ReorderType.INT8).build()
-        seconds = round(time.monotonic() - began, 1)
-        logger.info("index of vectors built", extra={"index": kind, "vectors": len(vectors), "seconds": seconds})
         return ScannSegment(searcher, nprobe)
 
     @staticmethod

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -120,7 +121,11 @@ class LiveIndex:
     def _built(self, kind: str, vectors: Vectors) -> Segment:
         if kind == "scan":
             return Scan.of(vectors)
-        return library(kind).of(kind, vectors, self._asked.nprobe)
+        began = time.monotonic()
+        segment = library(kind).of(kind, vectors, self._asked.nprobe)
+        seconds = round(time.monotonic() - began, 1)
+        logger.info("index of vectors built", extra={"index": kind, "vectors": len(vectors), "seconds": seconds})
+        return segment
 
     def packed(self) -> Packed | None:
         """Return it as bytes that travel with its release; `None` where building it takes no longer than reading."""
